@@ -1,6 +1,9 @@
 package causal
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Cause names an event that another one follows from.
 type Cause struct {
@@ -52,7 +55,35 @@ func (h *Header) Bypassed() (reason string, ok bool) {
 	if len(h.Gates) != 1 {
 		return "", false
 	}
-	return strings.CutPrefix(h.Gates[0], "!")
+	if reason, ok = strings.CutPrefix(h.Gates[0], "!"); !ok {
+		return "", false
+	}
+	return reason, true
+}
+
+// PayloadState says what became of an event's payload when its reader asked for it in clear.
+type PayloadState uint8
+
+const (
+	Plain      PayloadState = iota // it was never sealed
+	Opened                         // it was sealed, and its key opened it
+	Shredded                       // its key was destroyed on purpose: the payload is gone
+	KeyMissing                     // the keyset does not have its key and never destroyed it
+)
+
+// String returns "plain", "opened", "shredded" or "key_missing".
+func (s PayloadState) String() string {
+	switch s {
+	case Plain:
+		return "plain"
+	case Opened:
+		return "opened"
+	case Shredded:
+		return "shredded"
+	case KeyMissing:
+		return "key_missing"
+	}
+	return fmt.Sprintf("payload state %d", uint8(s))
 }
 
 // Event is a committed event: its header, its hash, and its bytes.

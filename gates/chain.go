@@ -1,0 +1,171 @@
+package gates
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// MaxGates is how many gates a chain may have: an event carries the names of all of them.
+const MaxGates = 256
+
+// ErrProposal is returned when there is no proposal to judge.
+var ErrProposal = errors.New("gates: no proposal")
+
+// Chain is the gates of a journal, in the order in which they are asked. It does not change after
+// NewChain. A nil *Chain is an empty one.
+type Chain struct {
+	gates []Gate
+	names []string // names[i] was gates[i].Name() once, and is what counts
+}
+
+// Verdict is what one gate said.
+type Verdict struct {
+	Gate    string
+	Denial  *Denial // nil when it permits
+	Elapsed time.Duration
+}
+
+// NewChain makes a chain. Its errors match ErrGate: a nil gate, a name that is bad (see Gate) or
+// is there twice, more than MaxGates.
+func NewChain(gates ...Gate) (*Chain, error) {
+	if len(gates) > MaxGates {
+		return nil, fmt.Errorf("gates: %w: a chain has %d, the limit is %d", ErrGate, len(gates), MaxGates)
+	}
+	c := &Chain{gates: slices.Clone(gates), names: make([]string, 0, len(gates))}
+	for i, g := range gates {
+		name, bad := nameOf(g)
+		if bad == "" && slices.Contains(c.names, name) {
+			bad = fmt.Sprintf("the name %q is there twice", name)
+		}
+		if bad != "" {
+			return nil, fmt.Errorf("gates: %w: gate %d: %s", ErrGate, i, bad)
+		}
+		c.names = append(c.names, name)
+	}
+	return c, nil
+}
+
+// nameOf returns the gate's name, or what is wrong with the gate.
+func nameOf(g Gate) (name, bad string) {
+	if g == nil {
+		return "", "is nil"
+	}
+	if f, ok := g.(interface{ complete() bool }); ok && !f.complete() {
+		return "", "has a nil function"
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			bad = fmt.Sprintf("Name panicked: %T", v)
+		}
+	}()
+	name = strings.Clone(g.Name())
+	if bad = checkText(name, MaxName); bad != "" {
+		return "", "the name " + bad
+	}
+	if name[0] == '!' {
+		return "", `the name begins with "!", which marks a bypass`
+	}
+	return name, ""
+}
+
+// Names returns the names of the gates, in order. The caller may keep and change the slice.
+func (c *Chain) Names() []string {
+	if c == nil {
+		return nil
+	}
+	return slices.Clone(c.names)
+}
+
+// Judge asks the gates in order and stops at the first that denies: then the error is its *Denial.
+// When all permit, it returns a permit that carries a copy of p. The only other error is
+// ErrProposal, for a nil p.
+//
+// Judge of an empty chain allocates the permit and nothing else.
+func (c *Chain) Judge(p *Proposal, v View) (*Permit, error) {
+	if p == nil {
+		return nil, ErrProposal
+	}
+	if c == nil || len(c.gates) == 0 {
+		return newPermit(p, nil), nil
+	}
+	permit := newPermit(p, c.names)
+	shown := new(Proposal)
+	for i := range c.gates {
+		show(shown, &permit.proposal)
+		if d := c.ask(i, shown, v); d != nil {
+			return nil, d
+		}
+	}
+	return permit, nil
+}
+
+// Evaluate asks every gate, whatever the others say, and returns a verdict for each, in order. It
+// is for diagnosis, and permits nothing.
+func (c *Chain) Evaluate(p *Proposal, v View) []Verdict {
+	if c == nil || p == nil {
+		return nil
+	}
+	verdicts := make([]Verdict, len(c.gates))
+	original, shown := *p, new(Proposal)
+	for i := range c.gates {
+		show(shown, &original)
+		start := time.Now()
+		d := c.ask(i, shown, v)
+		verdicts[i] = Verdict{Gate: c.names[i], Denial: d, Elapsed: time.Since(start)}
+	}
+	return verdicts
+}
+
+// Forget makes every gate that is a Forgetter drop what it derived from events. The journal calls
+// it after it destroyed keys and before it says so. A gate that panics is passed over: its panic
+// is in the error, which joins one *Panic per such gate.
+func (c *Chain) Forget() error {
+	if c == nil {
+		return nil
+	}
+	var failed []error
+	for i, g := range c.gates {
+		if f, ok := g.(Forgetter); ok {
+			if err := forget(f); err != nil {
+				failed = append(failed, fmt.Errorf("gates: %s: forget: %w", c.names[i], err))
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func forget(f Forgetter) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &Panic{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	f.Forget()
+	return nil
+}
+
+// show makes dst the proposal that a gate gets: a copy of p whose slices have no room behind their
+// end, so that an append to one of them cannot reach shared memory.
+func show(dst, p *Proposal) {
+	*dst = *p
+	dst.Data = slices.Clip(dst.Data)
+	dst.Header.Causes = slices.Clip(dst.Header.Causes)
+	dst.Header.Gates = slices.Clip(dst.Header.Gates)
+}
+
+// ask returns what gate i says, as the chain's own denial. It never panics.
+func (c *Chain) ask(i int, p *Proposal, v View) (d *Denial) {
+	defer func() {
+		if value := recover(); value != nil {
+			d = defect(c.names[i], &Panic{Value: value, Stack: debug.Stack()})
+		}
+	}()
+	if d := c.gates[i].Judge(p, v); d != nil {
+		return d.settle(c.names[i])
+	}
+	return nil
+}
