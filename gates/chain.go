@@ -35,7 +35,7 @@ func NewChain(gates ...Gate) (*Chain, error) {
 	if len(gates) > MaxGates {
 		return nil, fmt.Errorf("gates: %w: a chain has %d, the limit is %d", ErrGate, len(gates), MaxGates)
 	}
-	c := &Chain{gates: slices.Clone(gates), names: make([]string, 0, len(gates))}
+	c := &Chain{gates: slices.Clone(gates)} // names stays nil in an empty chain
 	for i, g := range gates {
 		name, bad := nameOf(g)
 		if bad == "" && slices.Contains(c.names, name) {
@@ -83,24 +83,36 @@ func (c *Chain) Names() []string {
 // Judge asks the gates in order and stops at the first that denies: then the error is its *Denial.
 // When all permit, it returns a permit that carries a copy of p. The only other error is
 // ErrProposal, for a nil p.
-//
-// Judge of an empty chain allocates the permit and nothing else.
 func (c *Chain) Judge(p *Proposal, v View) (*Permit, error) {
-	if p == nil {
-		return nil, ErrProposal
-	}
-	if c == nil || len(c.gates) == 0 {
-		return newPermit(p, nil), nil
-	}
-	permit := newPermit(p, c.names)
-	shown := new(Proposal)
-	for i := range c.gates {
-		show(shown, &permit.proposal)
-		if d := c.ask(i, shown, v); d != nil {
-			return nil, d
-		}
+	permit := new(Permit)
+	if err := c.JudgeInto(permit, p, v); err != nil {
+		return nil, err
 	}
 	return permit, nil
+}
+
+// JudgeInto is Judge for a caller that judges much and brings the memory: it makes permit the
+// permit, whatever it was before, and allocates nothing itself. After an error the permit cannot
+// be used. What an earlier Use of the same permit returned is overwritten. Nobody else may use
+// the permit meanwhile.
+func (c *Chain) JudgeInto(permit *Permit, p *Proposal, v View) error {
+	permit.self = nil
+	if p == nil {
+		return ErrProposal
+	}
+	permit.proposal = *p
+	if c == nil {
+		permit.arm(nil)
+		return nil
+	}
+	for i := range c.gates {
+		show(&permit.shown, &permit.proposal)
+		if d := c.ask(i, &permit.shown, v); d != nil {
+			return d
+		}
+	}
+	permit.arm(c.names)
+	return nil
 }
 
 // Evaluate asks every gate, whatever the others say, and returns a verdict for each, in order. It

@@ -3,6 +3,7 @@ package gates
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of a denial, in bytes. What is longer is cut.
@@ -65,16 +66,15 @@ func (d *Denial) settle(gate string) *Denial {
 	}
 }
 
-// clean returns valid UTF-8 of at most limit bytes.
+// clean returns s as valid UTF-8 of at most limit bytes.
 func clean(s string, limit int) string {
-	s = strings.ToValidUTF8(s[:min(len(s), limit+3)], "\uFFFD")
-	if len(s) <= limit {
-		return s
+	if len(s) > limit {
+		for limit > 0 && !utf8.RuneStart(s[limit]) { // not in the middle of a character
+			limit--
+		}
+		s = s[:limit]
 	}
-	for limit > 0 && s[limit]&0xC0 == 0x80 { // not in the middle of a character
-		limit--
-	}
-	return s[:limit]
+	return strings.ToValidUTF8(s, "?") // never longer
 }
 
 // Panic is what a gate panicked with. It is found by errors.As in a denial with CodeDefect.

@@ -25,7 +25,7 @@
 //
 // # Invariants
 //
-//   - Only Chain.Judge and Bypass make a permit that can be used. The zero Permit, and a copy of a
+//   - Only a chain and Bypass make a permit that can be used. The zero Permit, and a copy of a
 //     good one, are refused with ErrForged; a second use with ErrUsed.
 //   - The permit's proposal is a copy taken before the first gate ran, and every gate gets a fresh
 //     copy of it, so a gate that writes to its proposal changes neither what the next gate sees nor

@@ -98,21 +98,19 @@ func (f *folded[S]) remember(s causal.Stream, m memory[S], epoch uint64) {
 // that v confirms: the tip, else the base, else the start of the stream.
 func (f *folded[S]) advance(p *Proposal, v View, s causal.Stream, kept memory[S]) (memory[S], *Denial) {
 	head := v.Head(s)
-	starts := []memory[S]{kept, {base: kept.base, tip: kept.base}, {}}
-	for i, start := range starts {
-		if i < len(starts)-1 && (start.tip.head.Version == 0 || !mayReach(start.tip.head, head)) {
+	for _, start := range [...]memory[S]{kept, {base: kept.base, tip: kept.base}} {
+		if start.tip.head.Version == 0 || !mayReach(start.tip.head, head) {
 			continue
 		}
-		m, stray, d := f.follow(p, v, s, start, head)
-		if stray != nil && i < len(starts)-1 {
-			continue
+		if m, stray, d := f.follow(p, v, s, start, head); stray == nil {
+			return m, d
 		}
-		if stray != nil {
-			d = &Denial{Code: CodeView, Message: "the stream's events do not lead to its head", Err: stray}
-		}
-		return m, d
 	}
-	panic("unreachable: the last start is always taken")
+	m, stray, d := f.follow(p, v, s, memory[S]{}, head)
+	if stray != nil {
+		d = &Denial{Code: CodeView, Message: "the stream's events do not lead to its head", Err: stray}
+	}
+	return m, d
 }
 
 // mayReach says whether a point at from can be on the way to head, as far as the two tell.

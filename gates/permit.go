@@ -12,27 +12,30 @@ const MaxReason = 255
 var (
 	// ErrUsed is returned by the second and every later use of a permit.
 	ErrUsed = errors.New("gates: permit: already used")
-	// ErrForged is returned by the use of a permit that was not made by Chain.Judge or Bypass, or
-	// is a copy of one that was.
+	// ErrForged is returned by the use of a permit that was not made by a chain or by Bypass,
+	// or is a copy of one that was.
 	ErrForged = errors.New("gates: permit: not made by a chain")
 	// ErrReason is matched by the error of Bypass for a reason that is not 1 to MaxReason bytes of
 	// UTF-8 without control characters.
 	ErrReason = errors.New("bad reason")
 )
 
-// Permit is the proof that a proposal may be appended, and carries it. Only Chain.Judge and Bypass
-// make one that can be used, and it can be used once.
+// Permit is the proof that a proposal may be appended, and carries it. Only Chain.Judge,
+// Chain.JudgeInto and Bypass make one that can be used, and it can be used once. It must not be
+// copied: a copy cannot be used.
 type Permit struct {
-	self     *Permit // itself: nil or another one in a permit that nobody gave
+	self     *Permit // itself: nil, or another one, in a permit that nobody gave
 	used     atomic.Bool
-	proposal Proposal
 	gates    []string
+	proposal Proposal // no gate has a pointer to it
+	shown    Proposal // what the gates get: a copy, made anew for each
 }
 
-func newPermit(p *Proposal, gates []string) *Permit {
-	permit := &Permit{proposal: *p, gates: gates}
-	permit.self = permit
-	return permit
+// arm makes the permit good for one use.
+func (p *Permit) arm(gates []string) {
+	p.gates = gates
+	p.used.Store(false)
+	p.self = p
 }
 
 // Use returns the proposal that was judged and what the event's header has to say of its gates:
@@ -60,5 +63,7 @@ func Bypass(p *Proposal, reason string) (*Permit, error) {
 	if bad := checkText(reason, MaxReason); bad != "" {
 		return nil, fmt.Errorf("gates: bypass: %w: it %s", ErrReason, bad)
 	}
-	return newPermit(p, []string{"!" + reason}), nil
+	permit := &Permit{proposal: *p}
+	permit.arm([]string{"!" + reason})
+	return permit, nil
 }
