@@ -83,6 +83,13 @@ func TestDetailsBecomePlainValues(t *testing.T) {
 			t.Errorf("%#v: %v", c.in, err)
 		}
 	}
+	deep := any(1)
+	for range gates.MaxDetailsDepth - 1 {
+		deep = []any{deep}
+	}
+	if d := settled(t, &gates.Denial{Details: map[string]any{"deep": deep}}); !reflect.DeepEqual(d.Details["deep"], deep) {
+		t.Errorf("details at the limit of depth: %v", d.Details)
+	}
 	if d := settled(t, &gates.Denial{Details: map[string]any{}}); d.Details != nil {
 		t.Errorf("%v", d.Details)
 	}
@@ -93,12 +100,16 @@ func TestUnfitDetailsAreDropped(t *testing.T) {
 	circle["circle"] = circle
 	list := make([]any, 1)
 	list[0] = list
+	deep := any(1)
+	for range gates.MaxDetailsDepth {
+		deep = []any{deep}
+	}
 	wide := map[string]any{}
 	for i := range gates.MaxDetails / 8 {
 		wide[fmt.Sprint(i)] = nil
 	}
 	for what, v := range map[string]any{
-		"circle": circle, "list in itself": list, "wide": wide,
+		"circle": circle, "list in itself": list, "deep": deep, "wide": wide,
 		"long string": strings.Repeat("a", gates.MaxDetails), "long bytes": make([]byte, gates.MaxDetails), "long list": make([]bool, gates.MaxDetails),
 		"NaN": math.NaN(), "Inf": math.Inf(1), "channel": make(chan int), "function": func() {}, "struct": struct{}{}, "pointer": new(int),
 		"number keys": map[int]int{1: 1}, "text error": textError{}, "long key": map[string]any{strings.Repeat("a", gates.MaxDetails): 1},

@@ -39,9 +39,10 @@ type point[S any] struct {
 	state S
 }
 
-// memory is what is kept of a stream. tip is where the last call ended. base is a point at or
-// before it from which the calls of one batch start: when the batch is given up, the tip
-// goes with it and the base stays, so a batch that is refused does not cost a fold from the start.
+// memory is what is kept of a stream. tip is where the last call ended. base is the last point on
+// the way there that cannot be inside the batch that was being judged: when that batch is given
+// up, the tip goes with it and the base stays, so a refused batch does not cost a fold from the
+// start of the stream.
 type memory[S any] struct {
 	base, tip point[S]
 }
@@ -99,47 +100,39 @@ func (f *folded[S]) remember(s causal.Stream, m memory[S], epoch uint64) {
 func (f *folded[S]) advance(p *Proposal, v View, s causal.Stream, kept memory[S]) (memory[S], *Denial) {
 	head := v.Head(s)
 	for _, start := range [...]memory[S]{kept, {base: kept.base, tip: kept.base}} {
-		if start.tip.head.Version == 0 || !mayReach(start.tip.head, head) {
+		if start.tip.head.Version == 0 || start.tip.head.Version > head.Version {
 			continue
 		}
-		if m, stray, d := f.follow(p, v, s, start, head); stray == nil {
+		if m, d, stray := f.follow(p, v, s, start, head); stray == nil {
 			return m, d
 		}
 	}
-	m, stray, d := f.follow(p, v, s, memory[S]{}, head)
+	m, d, stray := f.follow(p, v, s, memory[S]{}, head)
 	if stray != nil {
 		d = &Denial{Code: CodeView, Message: "the stream's events do not lead to its head", Err: stray}
 	}
 	return m, d
 }
 
-// mayReach says whether a point at from can be on the way to head, as far as the two tell.
-func mayReach(from, head causal.Head) bool {
-	if from.Version == head.Version {
-		return from.Hash == head.Hash
-	}
-	return from.Version < head.Version
-}
-
 // follow folds the events after m up to head. stray is set when they do not follow on m's tip, or
 // do not end at head.
-func (f *folded[S]) follow(p *Proposal, v View, s causal.Stream, m memory[S], head causal.Head) (_ memory[S], stray error, _ *Denial) {
+func (f *folded[S]) follow(p *Proposal, v View, s causal.Stream, m memory[S], head causal.Head) (_ memory[S], _ *Denial, stray error) {
 	at := m.tip
 	for e, err := range v.Events(s, at.head.Version) {
 		if err != nil {
-			return m, nil, &Denial{Code: CodeView, Message: "the stream's events cannot be read", Err: err}
+			return m, &Denial{Code: CodeView, Message: "the stream's events cannot be read", Err: err}, nil
 		}
 		if err := at.head.Check(&e.Header); err != nil {
-			return m, err, nil
+			return m, nil, err
 		}
 		state, err := f.fold(at.state, e)
 		if err != nil {
-			return m, nil, &Denial{
+			return m, &Denial{
 				Code:    CodeFold,
 				Message: fmt.Sprintf("event %s cannot be folded", e.ID),
 				Details: map[string]any{"event": e.ID, "version": e.Version},
 				Err:     err,
-			}
+			}, nil
 		}
 		at = point[S]{head: at.head.Next(&e.Header, e.Hash), state: state}
 		if !mayBeStaged(&e, p) {
@@ -147,12 +140,9 @@ func (f *folded[S]) follow(p *Proposal, v View, s causal.Stream, m memory[S], he
 		}
 	}
 	if at.head.Version != head.Version || at.head.Hash != head.Hash {
-		return m, fmt.Errorf("%w: %s ends at version %d, its head is version %d", causal.ErrChain, s, at.head.Version, head.Version), nil
+		return m, nil, fmt.Errorf("%w: %s ends at version %d, its head is version %d", causal.ErrChain, s, at.head.Version, head.Version)
 	}
 	m.tip = at
-	if p.Header.Batch.Index == 0 { // nothing of this batch comes before p
-		m.base = at
-	}
 	return m, nil, nil
 }
 

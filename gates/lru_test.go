@@ -10,6 +10,9 @@ func TestLRUDropsWhatWasNotUsedForLongest(t *testing.T) {
 	l.get("a")
 	l.put("b", 9)
 	l.put("d", 3) // c has to go
+	if len(l.entries) != 3 || l.entries["a"] == nil {
+		t.Errorf("a went, though it was used after c: %v", l.entries)
+	}
 	l.put("e", 4) // then a
 	for k, want := range map[string]int{"b": 9, "d": 3, "e": 4} {
 		if v, ok := l.get(k); !ok || v != want {
