@@ -1,0 +1,142 @@
+package codec
+
+import "batpak/causal"
+
+// VerifyRequest asks the node to check a receipt, or the chain of a range of sequences.
+type VerifyRequest struct {
+	Receipt  *Receipt
+	From, To uint64 // 0 is absent: from the first, to the last
+}
+
+func (v *VerifyRequest) fields(f *form) {
+	bodyField(f, "receipt", &v.Receipt)
+	uintField(f, "from", &v.From, optional)
+	uintField(f, "to", &v.To, optional)
+	if f.has("receipt") && f.used > 1 {
+		f.reject("receipt", "has no range beside it")
+	}
+}
+
+// VerifyReply is the finding.
+type VerifyReply struct {
+	Valid   bool
+	Reason  string // why not
+	Checked uint64 // how many events were looked at
+	Head    uint64 // the last sequence that was looked at
+	Hash    causal.Hash
+}
+
+func (*VerifyReply) reply() {}
+
+func (v *VerifyReply) fields(f *form) {
+	boolField(f, "valid", &v.Valid, required)
+	strField(f, "reason", &v.Reason, optional)
+	uintField(f, "checked", &v.Checked, required)
+	uintField(f, "head", &v.Head, required)
+	hashField(f, "hash", &v.Hash, required)
+}
+
+// StatusRequest has no fields.
+type StatusRequest struct{}
+
+func (*StatusRequest) fields(*form) {}
+
+// States of a node.
+const (
+	NodeServing  = "serving"
+	NodePoisoned = "poisoned"
+	NodeDraining = "draining"
+)
+
+// Status is how a node is.
+type Status struct {
+	Journal   string
+	Lineage   causal.Lineage
+	State     string
+	Head      uint64 // the last sequence that was given
+	Durable   uint64 // the last sequence that is on disk
+	Published uint64 // the last sequence in the onward stream
+	Segments  uint64
+	Bytes     uint64
+	Streams   uint64
+	Keys      uint64
+	Gates     []string
+	Signer    string // the public nkey; empty when receipts are not signed
+	Version   string // of the program
+}
+
+func (*Status) reply() {}
+
+func (s *Status) fields(f *form) {
+	strField(f, "journal", &s.Journal, required)
+	lineageField(f, "lineage", &s.Lineage, required)
+	strField(f, "state", &s.State, required)
+	uintField(f, "head", &s.Head, required)
+	uintField(f, "durable", &s.Durable, required)
+	uintField(f, "published", &s.Published, required)
+	uintField(f, "segments", &s.Segments, required)
+	uintField(f, "bytes", &s.Bytes, required)
+	uintField(f, "streams", &s.Streams, required)
+	uintField(f, "keys", &s.Keys, required)
+	listField(f, "gates", &s.Gates, required, unlimited, strValue[string])
+	strField(f, "signer", &s.Signer, optional)
+	strField(f, "version", &s.Version, required)
+}
+
+// ShredRequest asks for an erasure. Exactly one of Entity, Kind, Category, Event and Subject
+// is set; it must fit the journal's granularity.
+type ShredRequest struct {
+	Entity   *causal.Coordinate
+	Kind     *causal.Kind
+	Category *uint8
+	Event    causal.EventID
+	Subject  string
+	Reason   string
+	Actor    string
+}
+
+func (s *ShredRequest) fields(f *form) {
+	entity := (*coordinateBody)(s.Entity)
+	bodyField(f, "entity", &entity)
+	s.Entity = (*causal.Coordinate)(entity)
+	uintPtrField(f, "kind", &s.Kind)
+	uintPtrField(f, "category", &s.Category)
+	eventIDField(f, "event", &s.Event, optional)
+	nameField(f, "subject", &s.Subject)
+	strField(f, "reason", &s.Reason, required)
+	strField(f, "actor", &s.Actor, optional)
+	set := 0
+	for _, key := range [...]string{"entity", "kind", "category", "event", "subject"} {
+		if f.has(key) {
+			set++
+		}
+	}
+	if f.mode == decoding && set != 1 {
+		f.reject("", "needs exactly one of entity, kind, category, event and subject")
+	}
+}
+
+// coordinateBody is a coordinate as a map.
+type coordinateBody causal.Coordinate
+
+func (c *coordinateBody) fields(f *form) {
+	coordinateField(f, "scope", &c.Scope, required)
+	coordinateField(f, "entity", &c.Entity, required)
+}
+
+// ShredReply says what an erasure reached.
+type ShredReply struct {
+	Receipt Receipt // of the erasure's own event
+	Keys    []causal.KeyID
+	Events  uint64 // how many events it covers
+}
+
+func (*ShredReply) reply() {}
+
+func (s *ShredReply) fields(f *form) {
+	if f.field("receipt", required, false) {
+		f.nested(&s.Receipt, "receipt")
+	}
+	listField(f, "keys", &s.Keys, required, unlimited, keyIDValue)
+	uintField(f, "events", &s.Events, required)
+}

@@ -1,0 +1,368 @@
+package codec
+
+import (
+	"math"
+	"unicode/utf8"
+
+	"batpak/causal"
+)
+
+// DecodeEnvelope reads an envelope and fills the event, hash included. It accepts only the
+// bytes that AppendEnvelope makes of what it returns: keys in their order, shortest forms,
+// nothing zero or empty that could be left out, an unsealed payload that passes Check.
+// Envelope and Data alias b; strings are copies. Its errors match ErrMalformed.
+func DecodeEnvelope(b []byte) (causal.Event, error) {
+	var ev causal.Event
+	err := DecodeEnvelopeInto(b, &ev)
+	return ev, err
+}
+
+// DecodeEnvelopeInto is DecodeEnvelope for a run of envelopes: strings and gates that equal
+// the ones which ev has are kept instead of copied, so neighbours share them. Nothing that ev
+// points to is written to: an event that was copied out of ev before stays as it is. After an
+// error ev is unchanged.
+func DecodeEnvelopeInto(b []byte, ev *causal.Event) error {
+	d := envelopeReader{reader: reader{b: b}}
+	if len(b) > math.MaxInt32 {
+		d.fail(0, "is longer than 2 GiB")
+	}
+	next := causal.Event{Envelope: b}
+	d.event(&next, ev)
+	if d.err != nil {
+		d.err.Op = "envelope"
+		if d.err.Key == "" {
+			d.err.Key = d.key
+		}
+		return d.err
+	}
+	next.Hash = causal.HashEnvelope(b)
+	*ev = next
+	return nil
+}
+
+// envelopeReader reads an envelope's keys one after the other.
+type envelopeReader struct {
+	reader
+	left int    // keys that are still to come
+	key  string // the key being read
+}
+
+// event reads all keys. Strings that old has too are taken from there.
+func (d *envelopeReader) event(ev, old *causal.Event) {
+	d.left = int(d.length(classMap, math.MaxInt32))
+	d.need("v")
+	if d.uint(1, math.MaxUint64) != envelopeVersion {
+		d.fail(d.off, "is not 1")
+	}
+	d.need("lineage")
+	d.bytes(ev.Lineage[:])
+	d.need("id")
+	d.bytes(ev.ID[:])
+	d.need("seq")
+	ev.Seq = d.uint(1, math.MaxUint64)
+	d.coordinate(&ev.Coordinate, old.Coordinate)
+	if d.has("lane") {
+		ev.Lane = uint32(d.uint(1, math.MaxUint32))
+	}
+	d.need("version")
+	ev.Version = d.uint(1, math.MaxUint64)
+	d.need("kind")
+	ev.Kind = causal.Kind(d.uint(0, math.MaxUint16))
+	if d.has("schema") {
+		ev.Schema = d.uint(1, math.MaxUint64)
+	}
+	d.need("time")
+	ev.Time.Millis = d.uint(0, math.MaxUint64)
+	if d.has("tick") {
+		ev.Time.Tick = uint16(d.uint(1, math.MaxUint16))
+	}
+	if d.has("causes") {
+		ev.Causes = d.causes()
+	}
+	if d.has("corr") {
+		d.bytes(ev.Correlation[:])
+	}
+	if d.has("subject") {
+		ev.Subject = d.name(old.Subject)
+	}
+	if d.has("key") {
+		ev.Key = d.name(old.Key)
+	}
+	if d.has("meta") {
+		ev.Meta = d.meta()
+	}
+	if d.has("gates") {
+		ev.Gates = d.gates(old.Gates)
+	}
+	if d.has("batch") {
+		ev.Batch = d.batch()
+	}
+	if d.has("prev") {
+		d.bytes(ev.Prev[:])
+	}
+	if d.err == nil && (ev.Version == 1) != ev.Prev.IsZero() {
+		d.key = "prev"
+		d.fail(d.off, "must be there, unless the version is 1")
+	}
+	if d.has("enc") {
+		ev.Enc = d.enc()
+	}
+	d.need(dataKey)
+	ev.Data = d.data(ev.Enc != nil)
+}
+
+// has says whether the next key is this one, and if so passes over it.
+func (d *envelopeReader) has(key string) bool {
+	end := d.off + 1 + len(key)
+	if d.left == 0 || end > len(d.b) || d.b[d.off] != 0xa0|byte(len(key)) || string(d.b[d.off+1:end]) != key {
+		return false
+	}
+	d.off = end
+	d.left--
+	d.key = key
+	return true
+}
+
+func (d *envelopeReader) need(key string) {
+	if d.err == nil && !d.has(key) {
+		d.key = key
+		d.fail(d.off, "is missing here")
+	}
+}
+
+// length reads a head in its shortest form and returns its number, at most limit.
+func (d *envelopeReader) length(c class, limit uint64) uint64 {
+	start := d.off
+	h := d.head()
+	switch {
+	case d.err != nil:
+	case h.class != c:
+		d.fail(start, "is "+h.class.String()+", not "+c.String())
+	case !h.short:
+		d.fail(start, "is not in its shortest form")
+	case h.n > limit:
+		d.fail(start, "is out of range")
+	default:
+		return h.n
+	}
+	return 0
+}
+
+func (d *envelopeReader) uint(least, most uint64) uint64 {
+	start := d.off
+	n := d.length(classUint, most)
+	if d.err == nil && n < least {
+		d.fail(start, "is out of range")
+	}
+	return n
+}
+
+// bytes reads a bin of exactly len(dst) bytes, not all of them zero.
+func (d *envelopeReader) bytes(dst []byte) {
+	start := d.off
+	b := d.take(d.length(classBin, math.MaxInt32))
+	if d.err == nil && len(b) != len(dst) {
+		d.fail(start, "has the wrong size")
+		return
+	}
+	var seen byte
+	for i := range b {
+		seen |= b[i]
+		dst[i] = b[i]
+	}
+	if seen == 0 {
+		d.fail(start, "is zero")
+	}
+}
+
+func (d *envelopeReader) text() []byte {
+	start := d.off
+	s := d.take(d.length(classStr, math.MaxInt32))
+	if !utf8.Valid(s) {
+		d.fail(start, "is not UTF-8")
+		return nil
+	}
+	return s
+}
+
+// name reads a string of 1 to causal.MaxName bytes; old is returned when it is the same.
+func (d *envelopeReader) name(old string) string {
+	start := d.off
+	s := d.text()
+	if d.err == nil && (len(s) == 0 || len(s) > causal.MaxName) {
+		d.fail(start, "is not of 1 to 256 bytes")
+		return ""
+	}
+	if string(s) == old {
+		return old
+	}
+	return string(s)
+}
+
+// coordinate reads the keys scope and entity. When they are new, one copy holds both.
+func (d *envelopeReader) coordinate(c *causal.Coordinate, old causal.Coordinate) {
+	d.need("scope")
+	scope := d.text()
+	start := d.off - len(scope)
+	d.need("entity")
+	entity := d.text()
+	if d.err != nil {
+		return
+	}
+	if *c = old; string(scope) != old.Scope || string(entity) != old.Entity {
+		both := string(d.b[start:d.off])
+		*c = causal.Coordinate{Scope: both[:len(scope)], Entity: both[len(both)-len(entity):]}
+	}
+	if err := c.Validate(); err != nil {
+		d.fail(start, err.Error())
+	}
+}
+
+// smallestCause is how many bytes a cause takes at least.
+const smallestCause = 18
+
+func (d *envelopeReader) causes() []causal.Cause {
+	start := d.off
+	n := d.uintLength(classArray)
+	if n > (len(d.b)-d.off)/smallestCause {
+		d.fail(start, "claims more than the bytes that are left")
+		return nil
+	}
+	causes := make([]causal.Cause, n)
+	for i := range causes {
+		at := d.off
+		if !causeOf(&causes[i], d.take(d.length(classBin, math.MaxInt32))) {
+			d.fail(at, "a cause is 16 or 32 bytes and not zero")
+			return nil
+		}
+	}
+	return causes
+}
+
+// causeOf reads a cause from its bytes: id, or lineage and id.
+func causeOf(c *causal.Cause, b []byte) bool {
+	if len(b) == 32 {
+		if b = b[copy(c.Lineage[:], b):]; c.Lineage.IsZero() {
+			return false
+		}
+	}
+	return len(b) == 16 && copy(c.ID[:], b) == 16 && !c.ID.IsZero()
+}
+
+// uintLength reads the head of an array or map that has at least one element.
+func (d *envelopeReader) uintLength(c class) int {
+	start := d.off
+	n := d.length(c, math.MaxInt32)
+	if d.err == nil && n == 0 {
+		d.fail(start, "is empty")
+	}
+	return int(n)
+}
+
+func (d *envelopeReader) meta() map[string]string {
+	n := d.uintLength(classMap)
+	meta := make(map[string]string, min(n, MaxMeta))
+	var last []byte
+	for i := range n {
+		start := d.off
+		key := d.text()
+		if i > 0 && string(key) <= string(last) {
+			d.fail(start, "is not sorted by key")
+		}
+		value := d.text()
+		if d.err != nil {
+			return nil
+		}
+		meta[string(key)] = string(value)
+		last = key
+	}
+	return meta
+}
+
+func (d *envelopeReader) gates(old []string) []string {
+	n := d.uintLength(classArray)
+	start := d.off
+	same := n == len(old)
+	for i := range n {
+		at := d.off
+		s := d.text()
+		if d.err == nil && (len(s) == 0 || len(s) > causal.MaxName) {
+			d.fail(at, "is not of 1 to 256 bytes")
+		}
+		if d.err != nil {
+			return nil
+		}
+		same = same && string(s) == old[i]
+	}
+	if same {
+		return old
+	}
+	gates := make([]string, n)
+	d.off = start
+	for i := range gates {
+		gates[i] = string(d.text())
+	}
+	return gates
+}
+
+func (d *envelopeReader) batch() (p causal.BatchPos) {
+	start := d.off
+	if d.length(classArray, math.MaxInt32) != 2 {
+		d.fail(start, "is not [index, count]")
+		return p
+	}
+	p.Index = uint32(d.uint(0, math.MaxUint32))
+	p.Count = uint32(d.uint(2, math.MaxUint32))
+	if p.Index >= p.Count {
+		d.fail(start, "has an index that is not below its count")
+	}
+	return p
+}
+
+func (d *envelopeReader) enc() *causal.Enc {
+	start := d.off
+	if d.length(classMap, math.MaxInt32) != 3 {
+		d.fail(start, "is not {alg, key, nonce}")
+		return nil
+	}
+	// The three keys are read like the envelope's own, whose count comes back after them.
+	outer := d.left
+	d.left = 3
+	defer func() { d.left = outer }()
+
+	e := new(causal.Enc)
+	d.need("alg")
+	if at := d.off; string(d.text()) != sealAlgorithm {
+		d.fail(at, "is not "+sealAlgorithm)
+	}
+	d.need("key")
+	d.bytes(e.Key[:])
+	d.need("nonce")
+	// A nonce of zeros is as good as any other, so its bytes are not looked at.
+	at := d.off
+	nonce := d.take(d.length(classBin, math.MaxInt32))
+	if copy(e.Nonce[:], nonce) != len(e.Nonce) || len(nonce) != len(e.Nonce) {
+		d.fail(at, "has the wrong size")
+	}
+	return e
+}
+
+// data reads the payload, which must be the last thing in the envelope.
+func (d *envelopeReader) data(sealed bool) []byte {
+	data := d.take(d.length(classBin, math.MaxInt32))
+	start := d.off - len(data)
+	switch {
+	case d.err != nil:
+	case d.left > 0:
+		d.fail(d.off, "is not the last key")
+	case d.off < len(d.b):
+		d.fail(d.off, "bytes follow the envelope")
+	case sealed && len(data) < sealOverhead:
+		d.fail(start, "is too short for a sealed payload")
+	case !sealed:
+		if err := check(data); err != nil {
+			d.fail(start+err.Offset, err.Reason)
+		}
+	}
+	return data
+}

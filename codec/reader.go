@@ -1,0 +1,284 @@
+package codec
+
+import (
+	"encoding/binary"
+	"math"
+	"unicode/utf8"
+)
+
+// class is what a msgpack value is, whatever the width of its encoding.
+type class uint8
+
+const (
+	classNone class = iota // the reader has failed
+	classNil
+	classBool
+	classUint  // zero or positive, in a signed or an unsigned form
+	classInt   // negative
+	classFloat // n holds the bits of a float64
+	classStr
+	classBin
+	classArray
+	classMap
+	classExt
+)
+
+func (c class) String() string {
+	return [...]string{"nothing", "nil", "a boolean", "an unsigned integer", "a negative integer", "a float", "a string", "binary", "an array", "a map", "an extension"}[c]
+}
+
+// head is the start of a msgpack value.
+type head struct {
+	class class
+	short bool   // in the shortest form that its value or length allows
+	wide  bool   // a float of 64 bits
+	ext   int8   // the type of an extension
+	n     uint64 // value of an integer or boolean, bits of a float, length of everything else
+}
+
+// reader walks msgpack bytes without copying them. Its first failure sticks: every read after
+// it gives zero values. It reads no byte and believes no length beyond the end of b.
+type reader struct {
+	b   []byte
+	off int
+	err *Error
+}
+
+// fail records the first failure, at byte off.
+func (r *reader) fail(off int, reason string) {
+	if r.err == nil {
+		r.err = &Error{Offset: off, Reason: reason}
+	}
+	r.off = len(r.b)
+}
+
+const truncated = "ends in the middle of a value"
+
+// head reads the start of the next value. For a string, binary or extension the bytes that
+// follow are there; for an array or a map at least as many bytes as it has elements are.
+func (r *reader) head() (h head) {
+	start := r.off
+	if r.err != nil || start >= len(r.b) {
+		r.fail(start, truncated)
+		return head{}
+	}
+	c := r.b[start]
+	r.off++
+	h.short = true
+	switch {
+	case c <= 0x7f:
+		h.class, h.n = classUint, uint64(c)
+		return h
+	case c <= 0x8f:
+		h.class, h.n = classMap, uint64(c&0x0f)
+	case c <= 0x9f:
+		h.class, h.n = classArray, uint64(c&0x0f)
+	case c <= 0xbf:
+		h.class, h.n = classStr, uint64(c&0x1f)
+	case c >= 0xe0:
+		h.class, h.n = classInt, uint64(int64(int8(c)))
+		return h
+	default:
+		r.wideHead(c, &h)
+	}
+	left := uint64(len(r.b) - r.off)
+	switch h.class {
+	case classStr, classBin, classExt, classArray:
+		if h.n > left {
+			r.fail(start, "claims more than the bytes that are left")
+			return head{}
+		}
+	case classMap:
+		if h.n > left/2 {
+			r.fail(start, "claims more than the bytes that are left")
+			return head{}
+		}
+	}
+	return h
+}
+
+// wideHead reads the head of a value whose first byte c says how many bytes follow.
+func (r *reader) wideHead(c byte, h *head) {
+	start := r.off - 1
+	switch c {
+	case 0xc0:
+		h.class = classNil
+	case 0xc2, 0xc3:
+		h.class, h.n = classBool, uint64(c&1)
+	case 0xc4, 0xc5, 0xc6:
+		h.class = classBin
+		h.n = r.fixed(1 << (c - 0xc4))
+		h.short = c == 0xc4 || h.n > 0xff && c == 0xc5 || h.n > 0xffff
+	case 0xc7, 0xc8, 0xc9:
+		h.class = classExt
+		h.n = r.fixed(1 << (c - 0xc7))
+		h.ext = int8(r.fixed(1))
+		fix := h.n == 1 || h.n == 2 || h.n == 4 || h.n == 8 || h.n == 16
+		h.short = c == 0xc7 && !fix || h.n > 0xff && c == 0xc8 || h.n > 0xffff
+	case 0xd4, 0xd5, 0xd6, 0xd7, 0xd8:
+		h.class, h.n = classExt, 1<<(c-0xd4)
+		h.ext = int8(r.fixed(1))
+	case 0xca:
+		h.class = classFloat
+		h.n = math.Float64bits(float64(math.Float32frombits(uint32(r.fixed(4)))))
+	case 0xcb:
+		h.class, h.n, h.wide = classFloat, r.fixed(8), true
+	case 0xcc, 0xcd, 0xce, 0xcf:
+		h.class = classUint
+		h.n = r.fixed(1 << (c - 0xcc))
+		h.short = h.n > [...]uint64{0x7f, 0xff, 0xffff, math.MaxUint32}[c-0xcc]
+	case 0xd0, 0xd1, 0xd2, 0xd3:
+		size := 1 << (c - 0xd0)
+		shift := 64 - 8*size
+		v := int64(r.fixed(size)<<shift) >> shift
+		h.class, h.n, h.short = classUint, uint64(v), false
+		if v < 0 {
+			h.class = classInt
+			h.short = v < [...]int64{-32, math.MinInt8, math.MinInt16, math.MinInt32}[c-0xd0]
+		}
+	case 0xd9, 0xda, 0xdb:
+		h.class = classStr
+		h.n = r.fixed(1 << (c - 0xd9))
+		h.short = h.n > [...]uint64{0x1f, 0xff, 0xffff}[c-0xd9]
+	case 0xdc, 0xdd:
+		h.class = classArray
+		h.n = r.fixed(2 << (c - 0xdc))
+		h.short = h.n > [...]uint64{0x0f, 0xffff}[c-0xdc]
+	case 0xde, 0xdf:
+		h.class = classMap
+		h.n = r.fixed(2 << (c - 0xde))
+		h.short = h.n > [...]uint64{0x0f, 0xffff}[c-0xde]
+	default:
+		r.fail(start, "the byte 0xc1 starts no value")
+	}
+	if r.err != nil {
+		*h = head{}
+	}
+}
+
+// fixed reads a big-endian number of 1, 2, 4 or 8 bytes.
+func (r *reader) fixed(size int) uint64 {
+	if r.err != nil || len(r.b)-r.off < size {
+		r.fail(r.off, truncated)
+		return 0
+	}
+	p := r.b[r.off:]
+	r.off += size
+	switch size {
+	case 1:
+		return uint64(p[0])
+	case 2:
+		return uint64(binary.BigEndian.Uint16(p))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(p))
+	default:
+		return binary.BigEndian.Uint64(p)
+	}
+}
+
+// take returns the next n bytes, which the caller knows to be there unless the reader failed.
+func (r *reader) take(n uint64) []byte {
+	if r.err != nil {
+		return nil
+	}
+	end := r.off + int(n)
+	p := r.b[r.off:end:end]
+	r.off = end
+	return p
+}
+
+// expect reads a head of class c and returns its value or length; another class fails.
+func (r *reader) expect(c class) uint64 {
+	start := r.off
+	h := r.head()
+	if h.class != c && r.err == nil {
+		r.fail(start, "is "+h.class.String()+", not "+c.String())
+		return 0
+	}
+	return h.n
+}
+
+// str reads a string and checks that it is UTF-8. The bytes alias b.
+func (r *reader) str() []byte {
+	start := r.off
+	s := r.take(r.expect(classStr))
+	if !utf8.Valid(s) {
+		r.fail(start, "is not UTF-8")
+		return nil
+	}
+	return s
+}
+
+// skip passes over one value, whatever it is, and checks all of it: every length against the
+// bytes that are left, every string for UTF-8, and that arrays and maps are nested at most
+// limit deep. It returns how deep they are: 0 for a value that is neither.
+func (r *reader) skip(limit int) (depth int) {
+	start := r.off
+	h := r.head()
+	switch h.class {
+	case classStr:
+		if !utf8.Valid(r.take(h.n)) {
+			r.fail(start, "is not UTF-8")
+		}
+	case classBin, classExt:
+		r.take(h.n)
+	case classArray:
+		return r.skipElements(start, h.n, limit)
+	case classMap:
+		return r.skipElements(start, 2*h.n, limit)
+	}
+	return 0
+}
+
+// skipElements passes over the n elements of an array or map that starts at byte start. It
+// keeps its own stack, so nesting costs no goroutine stack.
+func (r *reader) skipElements(start int, n uint64, limit int) (depth int) {
+	if limit < 1 {
+		r.fail(start, tooDeep)
+		return 0
+	}
+	// pending[i] is how many elements the container at depth i still has to come; owed is
+	// their sum, each at least one byte, so that containers cannot claim the same bytes twice.
+	var pending [maxBodyDepth]uint32
+	limit = min(limit, maxBodyDepth)
+	pending[0], depth = uint32(n), 1
+	level, owed := 0, n
+	for level >= 0 && r.err == nil {
+		if pending[level] == 0 {
+			level--
+			continue
+		}
+		pending[level]--
+		owed--
+		at := r.off
+		h := r.head()
+		switch h.class {
+		case classStr:
+			if !utf8.Valid(r.take(h.n)) {
+				r.fail(at, "is not UTF-8")
+			}
+			continue
+		case classBin, classExt:
+			r.take(h.n)
+			continue
+		case classArray:
+			n = h.n
+		case classMap:
+			n = 2 * h.n
+		default:
+			continue
+		}
+		if owed += n; owed > uint64(len(r.b)-r.off) {
+			r.fail(at, "claims more than the bytes that are left")
+			return 0
+		}
+		if level+1 >= limit {
+			r.fail(at, tooDeep)
+			return 0
+		}
+		level++
+		pending[level] = uint32(n)
+		depth = max(depth, level+1)
+	}
+	return depth
+}

@@ -1,0 +1,74 @@
+package codec
+
+import (
+	"math"
+
+	"batpak/causal"
+)
+
+// Route is what publishing an envelope onward needs to know of it. The slices alias the
+// envelope.
+type Route struct {
+	ID          causal.EventID
+	Seq         uint64
+	Scope       []byte
+	Entity      []byte
+	Kind        causal.Kind
+	Traceparent []byte // meta's traceparent; nil when there is none
+}
+
+// DecodeRoute reads a Route out of an envelope without allocating. It is for envelopes that
+// were decoded before: it stays inside the bytes whatever they are, and its errors match
+// ErrMalformed, but it does not check what it passes over.
+func DecodeRoute(envelope []byte) (Route, error) {
+	d := envelopeReader{reader: reader{b: envelope}}
+	var rt Route
+	d.left = int(d.length(classMap, math.MaxInt32))
+	d.need("v")
+	d.uint(envelopeVersion, envelopeVersion)
+	d.need("lineage")
+	d.skip(0)
+	d.need("id")
+	d.bytes(rt.ID[:])
+	d.need("seq")
+	rt.Seq = d.uint(1, math.MaxUint64)
+	d.need("scope")
+	rt.Scope = d.text()
+	d.need("entity")
+	rt.Entity = d.text()
+	if d.has("lane") {
+		d.skip(0)
+	}
+	d.need("version")
+	d.skip(0)
+	d.need("kind")
+	rt.Kind = causal.Kind(d.uint(0, math.MaxUint16))
+	for d.left > 0 && d.err == nil && !d.has(dataKey) {
+		if d.has("meta") {
+			rt.Traceparent = d.traceparent()
+			break
+		}
+		d.str()
+		d.skip(MaxDepth)
+		d.left--
+	}
+	if d.err != nil {
+		d.err.Op, d.err.Key = "envelope", d.key
+		return Route{}, d.err
+	}
+	return rt, nil
+}
+
+// traceparent looks for its value in the map meta.
+func (d *envelopeReader) traceparent() []byte {
+	for range d.length(classMap, math.MaxInt32) {
+		key, value := d.text(), d.text()
+		if d.err != nil {
+			return nil
+		}
+		if string(key) == MetaTraceparent {
+			return value
+		}
+	}
+	return nil
+}
