@@ -195,11 +195,17 @@ func TestErrorRepliesAreReportedAndNotCounted(t *testing.T) {
 func TestASecondAnswerIsAnErrorAndNotAnOperation(t *testing.T) {
 	conns := connect(t, 2)
 	respond(t, conns[0], func(m *nats.Msg) {
-		_ = m.Respond(m.Data)
-		_ = m.Respond(m.Data)
+		_ = m.Respond([]byte("first"))
+		_ = m.Respond([]byte("second"))
 	})
 	row, err := bench.Load{Inflight: 1, Count: 50}.Requests(t.Context(), bench.Requests{
 		Conns: conns[1:], Next: bench.Same(subject, nil),
+		Check: func(m *nats.Msg) error {
+			if string(m.Data) != "first" {
+				t.Errorf("the %s answer was taken for the next request's", m.Data)
+			}
+			return nil
+		},
 	})
 	// The last request's second answer may come after the end.
 	if err != nil || row.Ops != 50 || row.Errors < 49 {
