@@ -1,0 +1,140 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"batpak/causal"
+	"batpak/faultfs"
+)
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantErr(t testing.TB, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("error is %v, want %v", err, want)
+	}
+}
+
+// newDisk is an empty real folder that can be made to fail.
+func newDisk(t testing.TB) *faultfs.Injector {
+	t.Helper()
+	root, err := os.OpenRoot(t.TempDir())
+	must(t, err)
+	t.Cleanup(func() { _ = root.Close() })
+	return faultfs.Inject(faultfs.Dir(root))
+}
+
+func newStore(t testing.TB, disk faultfs.FS, g Granularity) *Store {
+	t.Helper()
+	s, err := New(disk, g)
+	must(t, err)
+	return s
+}
+
+func load(t testing.TB, disk faultfs.FS, g Granularity) *Store {
+	t.Helper()
+	s, err := Load(disk, g)
+	must(t, err)
+	return s
+}
+
+func mintKey(t testing.TB, s *Store, scope Scope) *Key {
+	t.Helper()
+	k, err := s.GetOrCreate(scope)
+	must(t, err)
+	return k
+}
+
+func subject(name string) Scope {
+	s, _ := Subject.Scope(&causal.Header{Subject: name})
+	return s
+}
+
+// sealed is a ciphertext with what is needed to open it again.
+type sealed struct {
+	key        causal.KeyID
+	nonce      [NonceSize]byte
+	aad        []byte
+	ciphertext []byte
+	plaintext  []byte
+}
+
+func seal(t testing.TB, k *Key, plaintext string) sealed {
+	t.Helper()
+	c := sealed{key: k.ID(), nonce: k.NewNonce(), aad: []byte("header"), plaintext: []byte(plaintext)}
+	var err error
+	c.ciphertext, err = k.Seal(nil, c.plaintext, c.aad, &c.nonce)
+	must(t, err)
+	return c
+}
+
+func (c sealed) wantOpens(t testing.TB, s *Store) {
+	t.Helper()
+	k, err := s.ByID(c.key)
+	must(t, err)
+	got, err := k.Open(nil, c.ciphertext, c.aad, &c.nonce)
+	must(t, err)
+	if !bytes.Equal(got, c.plaintext) {
+		t.Fatalf("opened to %q, want %q", got, c.plaintext)
+	}
+}
+
+// fixedKey is the same key for the same n, for bytes that can be compared.
+func fixedKey(t testing.TB, n int, scope Scope) *Key {
+	t.Helper()
+	secret := sha256.Sum256(fmt.Appendf(nil, "secret %d", n))
+	id := sha256.Sum256(fmt.Appendf(nil, "id %d", n))
+	k, err := newKey(causal.KeyID(id[:16]), scope, &secret)
+	must(t, err)
+	return k
+}
+
+// fixedStore has, in this order, three scopes: one with a live key, one that was
+// destroyed, and one that was destroyed and renewed.
+func fixedStore(t testing.TB, g Granularity) *Store {
+	t.Helper()
+	s, err := empty(nil, g)
+	must(t, err)
+	if g == None {
+		return s
+	}
+	scopes := fixedScopes(t, g)
+	for n, scope := range []Scope{scopes[0], scopes[1], scopes[2]} {
+		s.add(fixedKey(t, n, scope))
+	}
+	for _, scope := range scopes[1:] {
+		_, err = s.Destroy(scope)
+		must(t, err)
+	}
+	s.add(fixedKey(t, 3, scopes[2]))
+	return s
+}
+
+func fixedScopes(t testing.TB, g Granularity) [3]Scope {
+	t.Helper()
+	var scopes [3]Scope
+	for i, h := range []causal.Header{
+		{Coordinate: causal.Coordinate{Scope: "tenant", Entity: "order-1"}, Kind: 0x1001, ID: causal.EventID{1}, Subject: "person-1"},
+		{Coordinate: causal.Coordinate{Scope: "tenant", Entity: "order-2"}, Kind: 0x2001, ID: causal.EventID{2}, Subject: "person-2"},
+		{Coordinate: causal.Coordinate{Scope: "ténant", Entity: "3"}, Kind: 0xF002, ID: causal.EventID{3}, Subject: "person-3"},
+	} {
+		var ok bool
+		if scopes[i], ok = g.Scope(&h); !ok {
+			t.Fatalf("%s seals nothing", g)
+		}
+	}
+	return scopes
+}
+
+var sealing = []Granularity{Entity, Category, Kind, Event, Subject}

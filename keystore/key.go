@@ -1,0 +1,170 @@
+package keystore
+
+import (
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"batpak/causal"
+)
+
+// Sizes in bytes.
+const (
+	KeySize   = chacha20poly1305.KeySize
+	NonceSize = chacha20poly1305.NonceSizeX
+	Overhead  = chacha20poly1305.Overhead // how much longer a ciphertext is than its plaintext
+)
+
+// Key seals and opens the payloads of one scope. It is safe for concurrent use,
+// and may be kept: when it is destroyed meanwhile it answers ErrShredded.
+//
+// However it is printed, logged or marshalled, it shows its id and never its
+// bytes. It must not be copied.
+type Key struct {
+	id    causal.KeyID
+	scope Scope
+
+	// mu lets Destroy wait for seals and opens that run, so that none works
+	// with bytes that are being wiped. dead is written with the store's lock
+	// held as well, so either lock is enough to read it.
+	mu   sync.RWMutex
+	dead bool
+
+	*material // nil when the key is dead
+}
+
+// material is the part of a key that is secret. Two pointers stand before the
+// bytes, one to here and one from here, because fmt prints what a struct holds
+// where it may not call methods, and with a verb that does not fit it follows
+// one pointer.
+type material struct {
+	secret *[KeySize]byte
+	aead   cipher.AEAD // made once: it holds its own copy of the secret
+}
+
+func newKey(id causal.KeyID, scope Scope, secret *[KeySize]byte) (*Key, error) {
+	aead, err := chacha20poly1305.NewX(secret[:])
+	if err != nil {
+		return nil, fmt.Errorf("keystore: key %s: %w", id, err)
+	}
+	return &Key{id: id, scope: scope, material: &material{secret, aead}}, nil
+}
+
+func mint(scope Scope) (*Key, error) {
+	var id causal.KeyID
+	secret := new([KeySize]byte)
+	rand.Read(id[:]) // these two never fail: the process would end
+	rand.Read(secret[:])
+	return newKey(id, scope, secret)
+}
+
+// ID is what every ciphertext under the key names.
+func (k *Key) ID() causal.KeyID { return k.id }
+
+// Scope is what the key is for.
+func (k *Key) Scope() Scope { return k.scope }
+
+// NewNonce is a nonce for one Seal. It comes from the system's random source
+// each time and not from a buffer: a virtual machine that is cloned or restored
+// would repeat what its buffer holds.
+func (k *Key) NewNonce() (nonce [NonceSize]byte) {
+	rand.Read(nonce[:])
+	return nonce
+}
+
+// Seal appends the ciphertext and its tag, len(plaintext)+Overhead bytes, to dst
+// and returns the result. It does not allocate when dst has the room. The
+// associated data is not part of the result; Open needs the same. One nonce is
+// for one Seal under a key, ever: see NewNonce.
+//
+// To seal in place use plaintext[:0] as dst. Otherwise neither the plaintext nor
+// the associated data may overlap the room that the result takes behind dst; the
+// associated data may be what dst holds already.
+//
+// When the key was destroyed the error is ErrShredded and the result nil.
+func (k *Key) Seal(dst, plaintext, aad []byte, nonce *[NonceSize]byte) ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.dead {
+		return nil, k.wrap("seal", ErrShredded)
+	}
+	return k.aead.Seal(dst, nonce[:], plaintext, aad), nil
+}
+
+// Open checks a ciphertext with its tag, appends the plaintext to dst and
+// returns the result. To open in place use ciphertext[:0]; what may overlap is as
+// with Seal.
+//
+// The error is ErrTampered when anything is not as it was sealed, and
+// ErrShredded when the key was destroyed; the result is then nil, and what lies
+// behind dst may have been overwritten.
+func (k *Key) Open(dst, ciphertext, aad []byte, nonce *[NonceSize]byte) ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.dead {
+		return nil, k.wrap("open", ErrShredded)
+	}
+	plain, err := k.aead.Open(dst, nonce[:], ciphertext, aad)
+	if err != nil {
+		return nil, k.wrap("open", ErrTampered)
+	}
+	if plain == nil {
+		plain = []byte{} // an empty payload is not "no payload"
+	}
+	return plain, nil
+}
+
+func (k *Key) wrap(op string, err error) error {
+	return fmt.Errorf("keystore: %s: key %s: %w", op, k.id, err)
+}
+
+// destroy wipes the key. The store's lock is held.
+func (k *Key) destroy() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.dead = true
+	clear(k.secret[:])
+	wipe(k.aead)
+	k.material = nil
+}
+
+// wipe overwrites the cipher's own copy of the key, for which it has no method.
+// A cipher that is built otherwise than expected is left to the collector.
+func wipe(aead cipher.AEAD) {
+	p := reflect.ValueOf(aead)
+	if p.Kind() != reflect.Pointer || p.Elem().Kind() != reflect.Struct {
+		return
+	}
+	for _, field := range p.Elem().Fields() {
+		if field.Kind() == reflect.Array && field.Type().Elem().Kind() == reflect.Uint8 {
+			clear(unsafe.Slice((*byte)(unsafe.Pointer(field.UnsafeAddr())), field.Len()))
+		}
+	}
+}
+
+// String is "key " and the id.
+func (k *Key) String() string {
+	if k == nil {
+		return "no key"
+	}
+	return "key " + k.id.String()
+}
+
+// GoString is String.
+func (k *Key) GoString() string { return k.String() }
+
+// Format writes String for every verb and flag.
+func (k *Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// MarshalText is String.
+func (k *Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// MarshalJSON is String as a JSON string.
+func (k *Key) MarshalJSON() ([]byte, error) { return json.Marshal(k.String()) }
