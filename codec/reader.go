@@ -27,11 +27,10 @@ func (c class) String() string {
 	return [...]string{"nothing", "nil", "a boolean", "an unsigned integer", "a negative integer", "a float", "a string", "binary", "an array", "a map", "an extension"}[c]
 }
 
-// head is the start of a msgpack value.
+// head is the start of a msgpack value. It is small enough to travel in registers.
 type head struct {
 	class class
-	short bool   // in the shortest form that its value or length allows
-	wide  bool   // a float of 64 bits
+	short bool   // in its shortest form; not said of floats, extensions and negative integers
 	ext   int8   // the type of an extension
 	n     uint64 // value of an integer or boolean, bits of a float, length of everything else
 }
@@ -56,50 +55,50 @@ const truncated = "ends in the middle of a value"
 
 // head reads the start of the next value. For a string, binary or extension the bytes that
 // follow are there; for an array or a map at least as many bytes as it has elements are.
-func (r *reader) head() (h head) {
+func (r *reader) head() head {
 	start := r.off
 	if r.err != nil || start >= len(r.b) {
 		r.fail(start, truncated)
 		return head{}
 	}
 	c := r.b[start]
-	r.off++
-	h.short = true
+	r.off = start + 1
+	h := head{short: true}
+	least := uint64(0) // bytes that must follow
 	switch {
 	case c <= 0x7f:
-		h.class, h.n = classUint, uint64(c)
-		return h
+		return head{class: classUint, short: true, n: uint64(c)}
 	case c <= 0x8f:
 		h.class, h.n = classMap, uint64(c&0x0f)
+		least = 2 * h.n
 	case c <= 0x9f:
 		h.class, h.n = classArray, uint64(c&0x0f)
+		least = h.n
 	case c <= 0xbf:
 		h.class, h.n = classStr, uint64(c&0x1f)
+		least = h.n
 	case c >= 0xe0:
-		h.class, h.n = classInt, uint64(int64(int8(c)))
-		return h
+		return head{class: classInt, short: true, n: uint64(int64(int8(c)))}
 	default:
-		r.wideHead(c, &h)
+		h = r.wideHead(c)
+		switch h.class {
+		case classStr, classBin, classExt, classArray:
+			least = h.n
+		case classMap:
+			least = 2 * h.n
+		}
 	}
-	left := uint64(len(r.b) - r.off)
-	switch h.class {
-	case classStr, classBin, classExt, classArray:
-		if h.n > left {
-			r.fail(start, "claims more than the bytes that are left")
-			return head{}
-		}
-	case classMap:
-		if h.n > left/2 {
-			r.fail(start, "claims more than the bytes that are left")
-			return head{}
-		}
+	if least > uint64(len(r.b)-r.off) {
+		r.fail(start, "claims more than the bytes that are left")
+		return head{}
 	}
 	return h
 }
 
 // wideHead reads the head of a value whose first byte c says how many bytes follow.
-func (r *reader) wideHead(c byte, h *head) {
+func (r *reader) wideHead(c byte) (h head) {
 	start := r.off - 1
+	h.short = true
 	switch c {
 	case 0xc0:
 		h.class = classNil
@@ -113,8 +112,6 @@ func (r *reader) wideHead(c byte, h *head) {
 		h.class = classExt
 		h.n = r.fixed(1 << (c - 0xc7))
 		h.ext = int8(r.fixed(1))
-		fix := h.n == 1 || h.n == 2 || h.n == 4 || h.n == 8 || h.n == 16
-		h.short = c == 0xc7 && !fix || h.n > 0xff && c == 0xc8 || h.n > 0xffff
 	case 0xd4, 0xd5, 0xd6, 0xd7, 0xd8:
 		h.class, h.n = classExt, 1<<(c-0xd4)
 		h.ext = int8(r.fixed(1))
@@ -122,11 +119,11 @@ func (r *reader) wideHead(c byte, h *head) {
 		h.class = classFloat
 		h.n = math.Float64bits(float64(math.Float32frombits(uint32(r.fixed(4)))))
 	case 0xcb:
-		h.class, h.n, h.wide = classFloat, r.fixed(8), true
+		h.class, h.n = classFloat, r.fixed(8)
 	case 0xcc, 0xcd, 0xce, 0xcf:
 		h.class = classUint
 		h.n = r.fixed(1 << (c - 0xcc))
-		h.short = h.n > [...]uint64{0x7f, 0xff, 0xffff, math.MaxUint32}[c-0xcc]
+		h.short = h.n > mostBefore[c-0xcc]
 	case 0xd0, 0xd1, 0xd2, 0xd3:
 		size := 1 << (c - 0xd0)
 		shift := 64 - 8*size
@@ -134,27 +131,31 @@ func (r *reader) wideHead(c byte, h *head) {
 		h.class, h.n, h.short = classUint, uint64(v), false
 		if v < 0 {
 			h.class = classInt
-			h.short = v < [...]int64{-32, math.MinInt8, math.MinInt16, math.MinInt32}[c-0xd0]
 		}
 	case 0xd9, 0xda, 0xdb:
 		h.class = classStr
 		h.n = r.fixed(1 << (c - 0xd9))
-		h.short = h.n > [...]uint64{0x1f, 0xff, 0xffff}[c-0xd9]
+		h.short = h.n > 0x1f && (c == 0xd9 || h.n > mostBefore[c-0xd9])
 	case 0xdc, 0xdd:
 		h.class = classArray
 		h.n = r.fixed(2 << (c - 0xdc))
-		h.short = h.n > [...]uint64{0x0f, 0xffff}[c-0xdc]
+		h.short = h.n > 0x0f && (c == 0xdc || h.n > 0xffff)
 	case 0xde, 0xdf:
 		h.class = classMap
 		h.n = r.fixed(2 << (c - 0xde))
-		h.short = h.n > [...]uint64{0x0f, 0xffff}[c-0xde]
+		h.short = h.n > 0x0f && (c == 0xde || h.n > 0xffff)
 	default:
 		r.fail(start, "the byte 0xc1 starts no value")
 	}
 	if r.err != nil {
-		*h = head{}
+		return head{}
 	}
+	return h
 }
+
+// mostBefore is the largest number that needs no form as wide as this one: of 8, 16, 32 and
+// 64 bits.
+var mostBefore = [...]uint64{0x7f, 0xff, 0xffff, math.MaxUint32}
 
 // fixed reads a big-endian number of 1, 2, 4 or 8 bytes.
 func (r *reader) fixed(size int) uint64 {
