@@ -47,7 +47,7 @@ func (t HLC) next() HLC {
 // ClockOptions configures a Clock; zero values are good.
 type ClockOptions struct {
 	Now      func() time.Time // the wall clock; time.Now when nil
-	MaxAhead time.Duration    // how far ahead of the wall clock a remote reading may be; DefaultMaxAhead when 0
+	MaxAhead time.Duration    // how far ahead of the wall clock a remote reading may be; DefaultMaxAhead when 0 or less
 }
 
 // Clock is a hybrid logical clock. It is safe for concurrent use.
@@ -64,7 +64,7 @@ func NewClock(o ClockOptions) *Clock {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.MaxAhead == 0 {
+	if o.MaxAhead <= 0 {
 		o.MaxAhead = DefaultMaxAhead
 	}
 	return &Clock{now: o.Now, maxAhead: o.MaxAhead}
@@ -81,8 +81,9 @@ func (c *Clock) Now() HLC {
 }
 
 // Observe takes in the reading of another node and returns a reading later than it and than
-// every one before (the receive rule). A reading more than MaxAhead before the wall clock's
-// time is refused with an error that matches ErrClockAhead, and changes nothing.
+// every one before: the wall clock when that has moved past both, else the greater of the two and
+// one tick (the receive rule). A reading more than MaxAhead ahead of the wall clock is refused
+// with an error that matches ErrClockAhead, and changes nothing.
 func (c *Clock) Observe(remote HLC) (HLC, error) {
 	wall := c.wall()
 	if limit := wall + uint64(c.maxAhead.Milliseconds()); remote.Millis > limit {
@@ -91,7 +92,10 @@ func (c *Clock) Observe(remote HLC) (HLC, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last = later(HLC{Millis: wall}, later(remote, c.last))
+	if remote.Compare(c.last) > 0 {
+		c.last = remote
+	}
+	c.last = later(HLC{Millis: wall}, c.last)
 	return c.last, nil
 }
 

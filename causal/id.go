@@ -110,7 +110,8 @@ const random = 8
 // Next returns an id for the time ms (milliseconds since 1970) that is greater than every id
 // returned or observed before. When ms is not later than the last id's time, the id keeps
 // that time and counts up in the 12 bits behind it, and then moves the time on by a millisecond
-// (RFC 9562, section 6.2, method 1).
+// (RFC 9562, section 6.2, method 1). The time has 48 bits, enough until the year 10889; a later
+// one counts as the last.
 func (g *IDs) Next(ms uint64) EventID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -123,11 +124,14 @@ func (g *IDs) Next(ms uint64) EventID {
 	g.used += random
 	id[8] = id[8]&0x3f | 0x80
 
+	ms = min(ms, 1<<48-1)
 	count := uint64(0)
 	if last := g.last.Millis(); ms <= last && !g.last.IsZero() {
 		ms = last
 		count = uint64(g.last[6]&0x0f)<<8 | uint64(g.last[7])
-		if count++; count > 0xfff {
+		// An observed id of another version (the 4 bits before the counter) may lie behind all of
+		// this millisecond's.
+		if count++; count > 0xfff || g.last[6]>>4 > 7 {
 			ms, count = ms+1, 0
 		}
 	}

@@ -53,9 +53,13 @@ func (k Kind) String() string { return fmt.Sprintf("0x%04x", uint16(k)) }
 // ParseKind reads the text form, hexadecimal with 0x in front, or a decimal number.
 // Its errors match ErrKind.
 func ParseKind(s string) (Kind, error) {
-	n, err := strconv.ParseUint(s, 0, 16)
+	digits, base := s, 10
+	if len(s) > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X') {
+		digits, base = s[2:], 16
+	}
+	n, err := strconv.ParseUint(digits, base, 16)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %q is not a number from 0 to 0xffff", ErrKind, s)
+		return 0, fmt.Errorf("%w: %.40q is not a number from 0 to 0xffff", ErrKind, s)
 	}
 	return Kind(n), nil
 }
