@@ -89,6 +89,16 @@ func TestFormatAsDocumented(t *testing.T) {
 	}
 }
 
+// A buffer that grows leaves copies of keys behind that nobody wipes.
+func TestEncodingNeverGrowsItsBuffer(t *testing.T) {
+	for _, g := range sealing {
+		got := encode(g, []*Key{fixedKey(t, 1, fixedScopes(t, g)[0]), fixedKey(t, 2, fixedScopes(t, g)[1])})
+		if len(got) != cap(got) {
+			t.Errorf("%s: %d live bytes in a buffer of %d", g, len(got), cap(got))
+		}
+	}
+}
+
 // wantRefused is that the bytes give an error of this kind that names the file,
 // and no store.
 func wantRefused(t *testing.T, disk faultfs.FS, data []byte, g Granularity, want error) {

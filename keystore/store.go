@@ -88,6 +88,12 @@ func (s *Store) Len() int {
 func (s *Store) Get(scope Scope) (*Key, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	return s.find(scope)
+}
+
+// find is Get with the lock held, for reading at least. Only scopes that are good
+// are ever found, so a scope is checked when it is not.
+func (s *Store) find(scope Scope) (*Key, error) {
 	k := s.latest[scope]
 	switch {
 	case k == nil:
@@ -121,41 +127,35 @@ func (s *Store) ByID(id causal.KeyID) (*Key, error) {
 // is in memory only, and the store dirty, until a flush. The error is ErrShredded
 // when the scope's key was destroyed, or ErrScope.
 func (s *Store) GetOrCreate(scope Scope) (*Key, error) {
-	k, err := s.Get(scope)
-	if err == nil || !errors.Is(err, ErrKeyMissing) {
+	if k, err := s.Get(scope); !errors.Is(err, ErrKeyMissing) {
 		return k, err
 	}
-	return s.create(scope, func(k *Key) error {
-		if k.dead {
-			return fmt.Errorf("keystore: get: %s: %w", scope, ErrShredded)
-		}
-		return nil
-	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Once more: another caller may have been here since.
+	k, err := s.find(scope)
+	if errors.Is(err, ErrKeyMissing) {
+		return s.mint(scope)
+	}
+	return k, err
 }
 
 // Renew is GetOrCreate, and also mints a key, with a new id, when the scope's key
 // was destroyed. What was sealed under the destroyed one stays shredded. The
 // error is ErrScope.
 func (s *Store) Renew(scope Scope) (*Key, error) {
-	return s.create(scope, func(*Key) error { return nil })
-}
-
-// create returns the live key of a scope or mints one. The key that the scope
-// has, live or not, must be accepted first.
-func (s *Store) create(scope Scope, accept func(*Key) error) (*Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if k := s.latest[scope]; k != nil {
-		if err := accept(k); err != nil {
-			return nil, err
-		}
-		if !k.dead {
-			return k, nil
-		}
+	k, err := s.find(scope)
+	if errors.Is(err, ErrKeyMissing) || errors.Is(err, ErrShredded) {
+		return s.mint(scope)
 	}
-	if err := scope.check(s.granularity); err != nil {
-		return nil, fmt.Errorf("keystore: mint: %w", err)
-	}
+	return k, err
+}
+
+// mint makes a key for a scope that was checked and has no live one. The lock is
+// held.
+func (s *Store) mint(scope Scope) (*Key, error) {
 	k, err := mint(scope)
 	if err != nil {
 		return nil, err
