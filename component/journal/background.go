@@ -1,0 +1,68 @@
+package journal
+
+import (
+	"maps"
+
+	"batpak/faultfs"
+)
+
+// background writes the caches: the index files of sealed segments, and the checkpoint. It is one
+// goroutine, started by Open; Close closes work and waits for it. What it fails at is logged and
+// costs speed only.
+func (j *Journal) background() {
+	defer close(j.idle)
+	for s := range j.work {
+		j.writeIndex(s)
+		if j.checkpointDue() {
+			j.writeCheckpoint()
+		}
+	}
+}
+
+// indexLater asks for a sealed segment's index file. Until it is there the index stays in memory.
+func (j *Journal) indexLater(s *segment) {
+	select {
+	case j.work <- s:
+	default: // far behind: the index is written when the journal is opened next
+	}
+}
+
+func (j *Journal) writeIndex(s *segment) {
+	x := s.index.(*memIndex) // the segment is sealed, and only this goroutine replaces its index
+	if err := faultfs.Publish(j.fsys, s.indexName(), x.encode(s.first, s.salt), 0o600); err != nil {
+		j.logger.Warn("index not written, keeping it in memory", "segment", s.name, "why", err)
+		return
+	}
+	file, err := openIndex(j.fsys, s)
+	if err != nil {
+		j.logger.Warn("index not usable, keeping it in memory", "segment", s.name, "why", err)
+		return
+	}
+	j.mu.Lock()
+	s.index = file
+	j.mu.Unlock()
+}
+
+// checkpointDue says whether the log has grown enough since the last checkpoint.
+func (j *Journal) checkpointDue() bool {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	grown := int64(len(j.segs)-1-j.checkpointSegs) * j.opts.SegmentBytes
+	return grown >= max(checkpointEvery, checkpointRatio*j.checkpointSize)
+}
+
+// writeCheckpoint publishes the state as it is visible now.
+func (j *Journal) writeCheckpoint() {
+	j.mu.RLock()
+	st := state{seq: j.visible, heads: maps.Clone(j.heads), keys: j.window.clone()}
+	segs := len(j.segs) - 1
+	j.mu.RUnlock()
+	b := encodeCheckpoint(j.lineage, &st)
+	if err := faultfs.Publish(j.fsys, checkpointName, b, 0o600); err != nil {
+		j.logger.Warn("checkpoint not written", "why", err)
+		return
+	}
+	j.mu.Lock()
+	j.checkpointSize, j.checkpointSegs = int64(len(b)), segs
+	j.mu.Unlock()
+}

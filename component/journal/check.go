@@ -1,0 +1,74 @@
+package journal
+
+import (
+	"fmt"
+
+	"batpak/causal"
+	"batpak/codec"
+)
+
+// check applies to a batch the rules that need no state, and returns how many bytes to count for
+// it while it is queued.
+func (j *Journal) check(b *Batch) (size int64, err error) {
+	if n := len(b.Events); n == 0 || n > MaxBatchEvents {
+		return 0, invalid("a batch has 1 to %d events, not %d", MaxBatchEvents, n)
+	}
+	if b.Key != "" {
+		if err := causal.CheckName("key", b.Key); err != nil {
+			return 0, fmt.Errorf("journal: %w: %w", ErrInvalid, err)
+		}
+	}
+	for i := range b.Events {
+		n, err := j.checkAppend(&b.Events[i])
+		if err != nil {
+			return 0, err
+		}
+		size += int64(n + len(b.Key))
+	}
+	if room := j.opts.SegmentBytes - segmentStart - commitBody - frameHeader; size > room {
+		return 0, &LimitError{What: "batch", Size: int(size), Limit: int(room)}
+	}
+	return size, nil
+}
+
+func (j *Journal) checkAppend(a *Append) (size int, err error) {
+	if err := a.Coordinate.Validate(); err != nil {
+		return 0, fmt.Errorf("journal: %w: %w", ErrInvalid, err)
+	}
+	switch {
+	case a.Scope == causal.SystemScope:
+		return 0, invalid("scope %s is the journal's own", causal.SystemScope)
+	case a.Kind.Reserved():
+		return 0, invalid("kind %s is of a reserved category", a.Kind)
+	case len(a.Causes) > MaxCauses:
+		return 0, invalid("an event has at most %d causes, not %d", MaxCauses, len(a.Causes))
+	case len(a.Data) > j.opts.MaxPayload:
+		return 0, &LimitError{What: "payload", Size: len(a.Data), Limit: j.opts.MaxPayload}
+	}
+	if err := codec.Check(a.Data); err != nil {
+		return 0, fmt.Errorf("journal: %w: payload: %w", ErrInvalid, err)
+	}
+	if a.Subject != "" {
+		if err := causal.CheckName("subject", a.Subject); err != nil {
+			return 0, fmt.Errorf("journal: %w: %w", ErrInvalid, err)
+		}
+	}
+	meta := 0
+	for k, v := range a.Meta {
+		meta += len(k) + len(v)
+	}
+	if meta > MaxMetaBytes {
+		return 0, &LimitError{What: "meta", Size: meta, Limit: MaxMetaBytes}
+	}
+	for i := range a.Causes {
+		c := &a.Causes[i]
+		if c.ID.IsZero() {
+			return 0, invalid("cause %d is the nil id", i)
+		}
+		if c.Lineage == j.lineage {
+			c.Lineage = causal.Lineage{} // an event of ours has one form
+		}
+	}
+	return eventRoom + j.gateRoom + len(a.Data) + meta + 8*len(a.Meta) + 34*len(a.Causes) +
+		len(a.Scope) + len(a.Entity) + len(a.Subject) + len(a.Bypass), nil
+}

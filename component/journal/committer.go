@@ -1,0 +1,160 @@
+package journal
+
+import "fmt"
+
+// committer makes groups durable and visible, one after the other. It is one goroutine, the only
+// one that writes to the open segment.
+type committer struct {
+	j         *Journal
+	failedGen uint64 // groups up to this generation were built on one that was not written
+	failed    bool
+	prep      preparer
+	entries   []indexEntry // scratch
+}
+
+// run ends when the sequencer has closed toCommit.
+func (c *committer) run() {
+	j := c.j
+	defer close(j.replies)
+	for g := range j.toCommit {
+		reqs := g.reqs
+		if c.failed && g.gen <= c.failedGen {
+			g.redo, g.err = true, ErrStorage
+			j.returned <- g
+			continue
+		}
+		if g.err = c.write(g); g.err != nil {
+			c.failed, c.failedGen = true, g.gen
+			for _, r := range reqs {
+				r.receipts, r.err = nil, g.err
+			}
+		}
+		j.replies <- reqs
+		j.returned <- g
+	}
+	c.prep.close()
+}
+
+// write takes a group through fence, write and sync, and makes it visible. An error means that
+// nobody will see any of it.
+func (c *committer) write(g *group) error {
+	j := c.j
+	if err := j.Poisoned(); err != nil {
+		return err
+	}
+	if len(g.events) == 0 {
+		return nil
+	}
+	// The fence: a key is durable before any ciphertext under it is written. When this fails the
+	// keyset stays dirty, so the next group that seals comes here again.
+	if g.sealed && j.keys.Dirty() {
+		if err := j.keys.Flush(); err != nil {
+			return fmt.Errorf("journal: %w: flush keys: %w", ErrStorage, err)
+		}
+	}
+	s, err := c.room(g.diskSize())
+	if err != nil {
+		return err
+	}
+	g.finish(s, g.events[0].head.Seq)
+	if _, err := s.file.WriteAt(g.buf, s.end); err != nil {
+		return j.poisonWith(fmt.Errorf("write %s at offset %d: %w", s.name, s.end, err))
+	}
+	// A sync that failed is not tried again: the system may have dropped the pages and say yes.
+	if err := s.file.SyncData(); err != nil {
+		return j.poisonWith(fmt.Errorf("sync %s: %w", s.name, err))
+	}
+	c.publish(s, g)
+	return nil
+}
+
+// publish makes a durable group visible, all of it at once.
+func (c *committer) publish(s *segment, g *group) {
+	j := c.j
+	c.entries = c.entries[:0]
+	for i := range g.events {
+		e := &g.events[i]
+		c.entries = append(c.entries, indexEntry{id: e.id, coord: coordinateHash(e.stream.Coordinate), offset: uint32(s.end) + uint32(e.off)})
+	}
+	s.index.(*memIndex).add(c.entries) // beyond visible, so nobody looks at them yet
+	s.end += int64(len(g.buf))
+
+	j.mu.Lock()
+	for i := range g.events {
+		j.heads[g.events[i].stream] = g.events[i].head
+	}
+	for _, k := range g.keys {
+		j.window.add(k.hash, k.seq, k.millis)
+	}
+	j.visible = g.events[len(g.events)-1].head.Seq
+	if j.moved != nil {
+		close(j.moved)
+		j.moved = nil
+	}
+	j.mu.Unlock()
+	j.durableEnd.Store(s.end)
+	if s.end > s.size/2 {
+		c.prep.want()
+	}
+}
+
+// room returns the open segment if n bytes fit, else a new one.
+func (c *committer) room(n int64) (*segment, error) {
+	j := c.j
+	old := j.active()
+	if old.end+n <= old.size {
+		return old, nil
+	}
+	f, err := c.prep.take()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if segmentStart+n > c.prep.size { // check and fits see to it that this cannot be
+		f.Close()
+		return nil, fmt.Errorf("journal: %w: a batch of %d bytes does not fit a segment", ErrStorage, n)
+	}
+	s, err := publishSegment(j.fsys, f, c.prep.size, old.last()+1, j.lineage)
+	if err != nil {
+		f.Close()
+		return nil, j.poisonWith(err)
+	}
+	j.mu.Lock()
+	j.segs = append(j.segs, s)
+	j.mu.Unlock()
+	j.logger.Info("segment sealed", "name", old.name, "last", old.last(), "bytes", old.end)
+	j.indexLater(old)
+	return s, nil
+}
+
+// active is the segment that is written to. Only the committer adds one.
+func (j *Journal) active() *segment { return j.segs[len(j.segs)-1] }
+
+// poisonWith stops all later appends, and returns the error they get.
+func (j *Journal) poisonWith(cause error) error {
+	err := fmt.Errorf("journal: %w: %w", ErrPoisoned, cause)
+	j.poison.CompareAndSwap(nil, &err)
+	j.logger.Error("journal is poisoned: appends fail until it is opened again", "name", j.name, "why", cause)
+	return err
+}
+
+// Poisoned returns why appends fail until the journal is opened again, nil while they do not. It
+// matches ErrPoisoned.
+func (j *Journal) Poisoned() error {
+	if err := j.poison.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// reply answers requests, in order. It is one goroutine, so that the committer is at the disk again
+// while the answers to its last group go out. It ends when the committer does.
+func (j *Journal) reply() {
+	defer close(j.replied)
+	for reqs := range j.replies {
+		for _, r := range reqs {
+			r.done(r.receipts, r.err)
+		}
+		clear(reqs)
+		j.requestSlices.Put(reqs[:0])
+	}
+}

@@ -1,0 +1,147 @@
+// Package journal is a durable, gated, tamper-evident log of events in one directory. It can be
+// used by itself, without NATS.
+//
+// # Words
+//
+// A journal has one writer and one total order of events. A batch is what a caller appends, all or
+// nothing. A group is what one sync makes durable: the batches of many callers. A segment is one
+// file of the log, a frame one record in it. An event is visible once its group is durable;
+// everything that reads shows visible events only.
+//
+// # The path of an append
+//
+//	Submit      checks what needs no state, queues; ErrBusy when the queue is full
+//	sequencer   idempotency, expectation, gates; id, time, sequence, version, prev; seal; envelope, hash
+//	committer   fence (flush new keys), write, sync, make visible
+//	reply       calls done
+//
+// Sequencer, committer and reply are one goroutine each. While the committer syncs one group, the
+// sequencer stages the next, and hands it over when the committer is free: no timers. A lone caller
+// pays one sync; many share it. Gates see the journal as it will be just before their event, staged
+// events included. A refusal is answered in order too, after the sync of what it was based on.
+//
+// # What fails
+//
+//   - When a write or a sync of a segment fails, the journal is poisoned: that group and all after it
+//     get ErrPoisoned, reads go on, and only a new Open clears it. A sync is never tried again.
+//   - When the keyset cannot be flushed, or there is no room for another segment, nothing of the
+//     group was written: its batches get ErrStorage, the staged state returns to the durable one, and
+//     groups that were built upon it are staged again. The keyset stays dirty, so that the next
+//     group that seals flushes again.
+//   - What was acknowledged is durable, and stays.
+//
+// # Files
+//
+//	LOCK                    locked while the journal is open
+//	journal.meta            name, lineage, seal granularity; written once, last of all
+//	segments/%016x.seg      the log; the name is the first event's sequence
+//	segments/%016x.idx      a sealed segment's index: a cache
+//	segments/next.tmp       a segment that is being prepared
+//	checkpoint              heads and idempotency keys at a sequence: a cache
+//	keys/                   the keyset (package keystore)
+//
+// Segments and keys are the truth. Caches carry a checksum; one that is missing or damaged is made
+// again from the segments and costs time only. All numbers are little-endian; CRC32C is the CRC-32
+// with the Castagnoli polynomial (RFC 3720). Every file but a segment is published atomically:
+// temporary file, write, sync, rename, sync of the folder.
+//
+// journal.meta:
+//
+//	8   "batpkmta"
+//	4   format, 1
+//	16  lineage
+//	8   milliseconds since 1970 when it was created
+//	1   seal granularity (keystore.Granularity)
+//	1   length of the name, then the name
+//	4   CRC32C of all before
+//
+// A segment has a header, then zeros up to offset 4096, then frames, then zeros up to its size. The
+// whole file is written with zeros and synced before it gets its name, so a sync of frames has no
+// metadata to write.
+//
+//	8   "batpkseg"
+//	4   format, 1
+//	4   offset of the first frame, 4096
+//	8   size of the file in bytes
+//	8   sequence of the first event
+//	16  lineage
+//	8   salt, random
+//	4   zero
+//	4   CRC32C of all before
+//
+// A frame, at a multiple of 8, padded with zeros to one:
+//
+//	4   length of the body
+//	4   CRC32C of salt, length, the 8 bytes that follow, body
+//	4   synced: offset in the segment up to which all was durable when this was written
+//	2   epoch
+//	1   type: 1 event, 2 commit, 3 mark
+//	1   zero
+//	    body
+//
+// The body of an event frame is its envelope (package codec). A commit frame ends a group; its body:
+//
+//	8   sequence of the group's first event
+//	4   number of events
+//	4   CRC32C of the group's event frames, padding included
+//
+// A mark frame has no body. It is written when the journal is closed and when it is recovered, and
+// promises through its synced that everything before it is durable. After a torn write was cut off,
+// a mark starts the next epoch, so that nothing of what was cut off can be taken for a frame again.
+//
+// An index file, of n events, has the events' positions in the segment from 0:
+//
+//	8   "batpkidx"
+//	4   format, 1
+//	4   n
+//	8   sequence of the first event
+//	8   the segment's salt
+//	32  zero
+//	4n  offset of each event's frame
+//	16n id of each event, ascending
+//	12n 64-bit FNV-1a of scope, 0x00, entity, then position; ascending
+//	4   CRC32C of all before
+//
+// The checkpoint:
+//
+//	8   "batpkchk"
+//	4   format, 1
+//	16  lineage
+//	8   sequence of the last event it covers
+//	8   number of streams; for each: 2 length and scope, 2 length and entity, 4 lane,
+//	    8 sequence, 8 version, 32 hash of its last event
+//	4   number of generations of idempotency keys, oldest first; for each: 8 youngest key's
+//	    milliseconds, 8 number of keys; for each: 16 hash of the key, 8 sequence
+//	4   CRC32C of all before
+//
+// The hash of a key is the first half of SHA-256 over lineage, length of the scope (2 bytes,
+// big-endian), scope, key. Of the content that came with a key nothing is kept but the event itself: a
+// retry is compared with the event, whose payload opens only as long as it was not erased.
+//
+// # Recovery
+//
+// Open reads the segments in order. All but the last must be whole. In the last one, the frames end
+// at the last whole group. What lies behind is one of three:
+//
+//   - zeros: nothing was being written;
+//   - torn: bytes that are no whole group, and no intact frame among or behind them promises by its
+//     synced that they were durable. They were never acknowledged: they are cut off, zeroed, synced;
+//   - rotten: a frame behind says they were durable. That is a DamageError with file, offset and
+//     sequence, as is damage anywhere else. Nothing is changed then.
+//
+// Frames behind the last promise are written again and synced before anything is built upon them: a
+// process that died, or whose sync failed, may have left them in the system's cache alone.
+//
+// Of a group that was synced last before the power went, and rotted before the next Open, nothing says
+// that it was durable; it is taken for torn. A journal that was closed has its mark for that.
+//
+// What the disk must do: keep what it synced; write aligned sectors of 512 bytes whole or not at all,
+// or at least leave the bytes around those written as they were; and make a rename in a synced folder
+// durable.
+//
+// # Memory
+//
+// Resident are the stream heads (about 150 bytes each with their names), the idempotency window
+// (about 50 bytes a key), and the index of the open segment (about 40 bytes an event). Sealed segments
+// answer from their files.
+package journal

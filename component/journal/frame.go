@@ -1,0 +1,105 @@
+package journal
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
+
+// Frame types. The zero type does not exist: it is what unwritten bytes look like.
+const (
+	frameEvent  = 1 // body: an envelope
+	frameCommit = 2 // body: first sequence, count and checksum of the batch before it
+	frameMark   = 3 // no body: everything before it is durable; may start a new epoch
+)
+
+const (
+	frameHeader = 16      // bytes before the body
+	commitBody  = 16      // bytes of a commit frame's body
+	maxBody     = 1 << 30 // no frame has a larger body
+	maxEpoch    = 1<<16 - 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// frame is a frame's header, decoded.
+type frame struct {
+	length uint32 // of the body, in bytes
+	crc    uint32
+	synced uint32 // offset in the segment up to which everything was durable when this was written
+	epoch  uint16
+	typ    uint8
+}
+
+// size is how many bytes a frame with a body of n bytes takes.
+func frameSize(n int) int { return (frameHeader + n + 7) &^ 7 }
+
+// reserveFrame appends room for a frame header to dst.
+func reserveFrame(dst []byte) []byte {
+	return append(dst, make([]byte, frameHeader)...)
+}
+
+// padFrame appends the zeros that bring the frame that starts at start to a multiple of 8.
+func padFrame(dst []byte, start int) []byte {
+	for (len(dst)-start)&7 != 0 {
+		dst = append(dst, 0)
+	}
+	return dst
+}
+
+// sealFrame fills in the header of the frame at the start of b, whose body has n bytes.
+func sealFrame(b []byte, n int, f frame, salt uint32) {
+	binary.LittleEndian.PutUint32(b[0:], uint32(n))
+	binary.LittleEndian.PutUint32(b[8:], f.synced)
+	binary.LittleEndian.PutUint16(b[12:], f.epoch)
+	b[14], b[15] = f.typ, 0
+	binary.LittleEndian.PutUint32(b[4:], frameCRC(b[:frameHeader+n], salt))
+}
+
+// frameCRC is the CRC32C over the segment's salt, the header without the checksum, and the body.
+// b is header and body; salt is the CRC32C of the salt's bytes.
+func frameCRC(b []byte, salt uint32) uint32 {
+	crc := crc32.Update(salt, castagnoli, b[0:4])
+	return crc32.Update(crc, castagnoli, b[8:])
+}
+
+// parseFrame reads the header at the start of b, of which room bytes are in the segment. It
+// reports false for what cannot be a frame; the checksum is still to be checked.
+func parseFrame(b []byte, room int64) (f frame, ok bool) {
+	f.length = binary.LittleEndian.Uint32(b[0:])
+	f.crc = binary.LittleEndian.Uint32(b[4:])
+	f.synced = binary.LittleEndian.Uint32(b[8:])
+	f.epoch = binary.LittleEndian.Uint16(b[12:])
+	f.typ = b[14]
+	switch {
+	case b[15] != 0, f.length > maxBody, int64(frameSize(int(f.length))) > room:
+		return f, false
+	case f.typ == frameEvent:
+		return f, f.length > 0
+	case f.typ == frameCommit:
+		return f, f.length == commitBody
+	case f.typ == frameMark:
+		return f, f.length == 0
+	}
+	return f, false
+}
+
+// commit is a commit frame's body.
+type commit struct {
+	first uint64 // sequence of the batch's first event
+	count uint32 // events in the batch
+	crc   uint32 // CRC32C over all bytes of the batch's event frames, headers and padding included
+}
+
+func appendCommit(dst []byte, c commit) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, c.first)
+	dst = binary.LittleEndian.AppendUint32(dst, c.count)
+	return binary.LittleEndian.AppendUint32(dst, c.crc)
+}
+
+func parseCommit(b []byte) commit {
+	return commit{
+		first: binary.LittleEndian.Uint64(b),
+		count: binary.LittleEndian.Uint32(b[8:]),
+		crc:   binary.LittleEndian.Uint32(b[12:]),
+	}
+}

@@ -1,0 +1,87 @@
+package journal
+
+import (
+	"hash/crc32"
+
+	"batpak/causal"
+)
+
+// group is a commit batch: what the sequencer has staged and the committer writes with one sync.
+type group struct {
+	gen    uint64 // the sequencer's generation: groups of a generation that failed are not written
+	buf    []byte // frames, whose headers the committer fills in
+	events []stagedEvent
+	keys   []stagedKey
+	reqs   []*request // in order; some were refused and have no events
+	sealed bool       // some event was sealed: the keyset must be durable first
+	err    error      // why nothing of it was written
+	redo   bool       // not written because an earlier group failed: stage it again
+}
+
+// stagedEvent is an event that has bytes in a group's buf.
+type stagedEvent struct {
+	stream  causal.Stream
+	head    causal.Head // of the stream, after the event
+	id      causal.EventID
+	off     int32  // of its frame in buf
+	size    int32  // of its envelope
+	payload []byte // in clear, for gates
+	sealed  bool
+	prev    stagedRef // the stream's event before it, if that was staged too
+	prevSeq uint64    // sequence of the stream's event before it; what prev points to is gone once that is settled
+}
+
+// stagedKey is an idempotency key that was used in a group.
+type stagedKey struct {
+	hash   keyHash
+	seq    uint64
+	millis uint64
+}
+
+// stagedRef points to a staged event; the zero value points to none.
+type stagedRef struct {
+	group *group
+	i     int
+}
+
+func (r stagedRef) event() *stagedEvent { return &r.group.events[r.i] }
+
+func (g *group) envelope(e *stagedEvent) []byte {
+	start := int(e.off) + frameHeader
+	return g.buf[start : start+int(e.size)]
+}
+
+func (g *group) full() bool { return len(g.buf) >= groupBytes || len(g.events) >= groupEvents }
+
+// fits says whether a request of at most n bytes can still go into the group, which must fit a
+// segment of size bytes as a whole.
+func (g *group) fits(n, size int64) bool {
+	return len(g.reqs) == 0 || segmentStart+g.diskSize()+n <= size
+}
+
+// diskSize is what the group takes in a segment.
+func (g *group) diskSize() int64 { return int64(len(g.buf) + frameSize(commitBody)) }
+
+// finish fills in the frame headers for a place at off in the segment, and appends the commit
+// frame.
+func (g *group) finish(s *segment, first uint64) {
+	f := frame{synced: uint32(s.end), epoch: s.epoch, typ: frameEvent}
+	for i := range g.events {
+		e := &g.events[i]
+		sealFrame(g.buf[e.off:], int(e.size), f, s.crc)
+	}
+	c := commit{first: first, count: uint32(len(g.events)), crc: crc32.Checksum(g.buf, castagnoli)}
+	start := len(g.buf)
+	g.buf = appendCommit(reserveFrame(g.buf), c)
+	f.typ = frameCommit
+	sealFrame(g.buf[start:], commitBody, f, s.crc)
+}
+
+// reset makes the group empty and keeps its memory, unless that grew out of the ordinary.
+func (g *group) reset() {
+	if cap(g.buf) > 2*groupBytes {
+		g.buf = nil
+	}
+	clear(g.events) // drops payloads and references to other groups
+	*g = group{buf: g.buf[:0], events: g.events[:0], keys: g.keys[:0]}
+}

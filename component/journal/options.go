@@ -1,0 +1,116 @@
+package journal
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"batpak/causal"
+	"batpak/gates"
+	"batpak/keystore"
+)
+
+// Defaults of Options.
+const (
+	DefaultSegmentBytes    = 64 << 20
+	DefaultMaxPayload      = 1 << 20
+	DefaultQueueEvents     = 16384
+	DefaultQueueBytes      = 64 << 20
+	DefaultIdempotencyKeys = 1 << 20
+	DefaultIdempotencyAge  = 24 * time.Hour
+)
+
+// Limits that no option changes.
+const (
+	MaxBatchEvents = 1000
+	MaxMetaBytes   = 16 << 10 // keys and values of one event's meta together
+	MaxCauses      = 256
+
+	groupBytes   = 4 << 20 // a commit batch is closed at this size
+	groupEvents  = 8192    // and at so many events
+	eventRoom    = 768     // what frame and envelope need at most beside the parts of variable length
+	conflictMost = 32      // events that a conflict carries
+	conflictSize = 64 << 10
+)
+
+// Options configures a Journal. The zero value is good for a journal that exists.
+type Options struct {
+	// Name is the journal's name, 1 to 64 of A-Z a-z 0-9 - _. A new journal needs one. For one
+	// that exists it is checked when it is not empty.
+	Name string
+
+	// Seal says which events share a payload key. It is fixed when the journal is created.
+	// keystore.Unspecified means None for a new one, and whatever it is for one that exists.
+	Seal keystore.Granularity
+
+	// Gates judge every append. Nil permits all. They run on the journal's sequencer, one event
+	// after the other: all appends wait for a slow one.
+	Gates *gates.Chain
+
+	// SegmentBytes is the size of a segment's file, 64 KiB to 4 GiB. It bounds a batch too.
+	SegmentBytes int64
+
+	// MaxPayload is the largest payload, in bytes of msgpack.
+	MaxPayload int
+
+	// QueueEvents and QueueBytes bound the appends that wait for the sequencer. An append that
+	// does not fit gets ErrBusy.
+	QueueEvents int
+	QueueBytes  int64
+
+	// An idempotency key is remembered while it is among the last IdempotencyKeys, and while
+	// it is younger than IdempotencyAge, whichever is longer. A key takes about 50 bytes of memory.
+	IdempotencyKeys int
+	IdempotencyAge  time.Duration
+
+	// Clock stamps the events. Nil makes one.
+	Clock *causal.Clock
+
+	// Logger is told what a person should know: recovery, rotation, poisoning. Nil discards.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	setDefault(&o.SegmentBytes, DefaultSegmentBytes)
+	setDefault(&o.MaxPayload, DefaultMaxPayload)
+	setDefault(&o.QueueEvents, DefaultQueueEvents)
+	setDefault(&o.QueueBytes, DefaultQueueBytes)
+	setDefault(&o.IdempotencyKeys, DefaultIdempotencyKeys)
+	setDefault(&o.IdempotencyAge, DefaultIdempotencyAge)
+	if o.Clock == nil {
+		o.Clock = causal.NewClock(causal.ClockOptions{})
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.SegmentBytes = (o.SegmentBytes + 4095) &^ 4095
+	switch {
+	case o.SegmentBytes < minSegmentBytes, o.SegmentBytes > maxSegmentBytes:
+		return o, invalid("a segment has %d to %d bytes, not %d", minSegmentBytes, int64(maxSegmentBytes), o.SegmentBytes)
+	case o.MaxPayload < 1, o.QueueEvents < 1, o.QueueBytes < 1, o.IdempotencyKeys < 1, o.IdempotencyAge < 0:
+		return o, invalid("a limit is not positive")
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Stats is what a journal has, for status pages.
+type Stats struct {
+	Head     uint64 // sequence of the last visible event
+	Durable  uint64 // sequence of the last durable event
+	Segments int
+	Bytes    int64 // of frames
+	Streams  int
+	Keys     int // payload keys in the keyset
+}
+
+// String is for logs.
+func (s Stats) String() string {
+	return fmt.Sprintf("head %d, %d segments, %d bytes, %d streams, %d keys", s.Head, s.Segments, s.Bytes, s.Streams, s.Keys)
+}

@@ -1,0 +1,76 @@
+package journal
+
+import (
+	"sync"
+
+	"batpak/codec"
+)
+
+// request is a batch on its way through the journal. Whoever holds it owns it: the queue, then
+// the sequencer, then the committer, then the reply goroutine.
+type request struct {
+	batch    *Batch
+	done     func([]codec.Receipt, error)
+	bytes    int64
+	receipts []codec.Receipt
+	err      error
+}
+
+// queue holds the requests that the sequencer has not taken yet. It is bounded in events and
+// bytes, and never makes a caller wait.
+type queue struct {
+	maxEvents int
+	maxBytes  int64
+	wake      chan struct{} // has room for one: a token says that there may be something to take
+
+	mu     sync.Mutex // guards what follows
+	reqs   []*request
+	events int
+	bytes  int64
+	closed bool
+}
+
+func (q *queue) put(r *request) error {
+	q.mu.Lock()
+	switch {
+	case q.closed:
+		q.mu.Unlock()
+		return ErrClosed
+	case len(q.reqs) > 0 && (q.events+len(r.batch.Events) > q.maxEvents || q.bytes+r.bytes > q.maxBytes):
+		q.mu.Unlock()
+		return ErrBusy
+	}
+	q.reqs = append(q.reqs, r)
+	q.events += len(r.batch.Events)
+	q.bytes += r.bytes
+	first := len(q.reqs) == 1
+	q.mu.Unlock()
+	if first {
+		q.poke()
+	}
+	return nil
+}
+
+// take returns all requests, and gives the queue the empty slice spare to go on with.
+func (q *queue) take(spare []*request) (reqs []*request, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	reqs, q.reqs = q.reqs, spare
+	q.events, q.bytes = 0, 0
+	return reqs, q.closed
+}
+
+// close refuses further requests; those that are queued stay.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.poke()
+}
+
+func (q *queue) poke() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}

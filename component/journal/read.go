@@ -1,0 +1,474 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+	"sort"
+	"sync"
+
+	"batpak/causal"
+	"batpak/codec"
+	"batpak/keystore"
+)
+
+// scanBudget is how many bytes of log a filtered page reads before it comes back with less.
+const scanBudget = 32 << 20
+
+// frameBuffers are what single frames are read into.
+var frameBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+// segmentOf returns the segment that has the visible event seq, and its index.
+func (j *Journal) segmentOf(seq uint64) (*segment, index, error) {
+	j.mu.RLock()
+	if seq == 0 || seq > j.visible {
+		j.mu.RUnlock()
+		return nil, nil, fmt.Errorf("journal: event %d: %w", seq, ErrNotFound)
+	}
+	i := sort.Search(len(j.segs), func(i int) bool { return j.segs[i].first > seq }) - 1
+	s := j.segs[i]
+	j.mu.RUnlock()
+	x, err := j.indexOf(s)
+	return s, x, err
+}
+
+// indexOf returns a segment's index. An index file is checked on its first use, and when it is
+// damaged the segment is read through instead.
+func (j *Journal) indexOf(s *segment) (index, error) {
+	j.mu.RLock()
+	x := s.index
+	j.mu.RUnlock()
+	file, ok := x.(*fileIndex)
+	if !ok {
+		return x, nil
+	}
+	s.verify.Do(func() {
+		why := file.check()
+		if why == nil {
+			return
+		}
+		j.logger.Warn("rebuilding a damaged index", "segment", s.name, "why", why)
+		mem, err := s.buildIndex(context.Background())
+		if err == nil && mem.count() != file.n {
+			err = s.damage(-1, s.first+uint64(mem.count()), "has %d events of %d", mem.count(), file.n)
+		}
+		if s.indexErr = err; err == nil {
+			j.mu.Lock()
+			s.index = mem
+			j.mu.Unlock()
+		}
+	})
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return s.index, s.indexErr
+}
+
+// locateID returns where the visible event with this id is.
+func (j *Journal) locateID(id causal.EventID) (*segment, uint64, error) {
+	j.mu.RLock()
+	segs, visible := j.segs, j.visible
+	j.mu.RUnlock()
+	for i := len(segs) - 1; i >= 0; i-- {
+		j.mu.RLock()
+		first, last := segs[i].index.span()
+		j.mu.RUnlock()
+		if first.IsZero() || id.Compare(first) < 0 {
+			continue
+		}
+		if id.Compare(last) > 0 {
+			break
+		}
+		x, err := j.indexOf(segs[i])
+		if err != nil {
+			return nil, 0, err
+		}
+		pos, err := x.find(id)
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		seq := segs[i].first + uint64(pos)
+		if err == nil && seq > visible {
+			break
+		}
+		return segs[i], seq, j.readable(err)
+	}
+	return nil, 0, fmt.Errorf("journal: event %s: %w", id, ErrNotFound)
+}
+
+// readable turns the error of a file that Close has closed into ErrClosed.
+func (j *Journal) readable(err error) error {
+	if errors.Is(err, os.ErrClosed) && j.closed.Load() {
+		return ErrClosed
+	}
+	return err
+}
+
+// Get returns the event with this id, or ErrNotFound. The event is the caller's.
+func (j *Journal) Get(id causal.EventID) (causal.Event, error) {
+	_, seq, err := j.locateID(id)
+	if err != nil {
+		return causal.Event{}, err
+	}
+	ev, err := j.GetSeq(seq)
+	if err == nil && ev.ID != id {
+		err = fmt.Errorf("journal: event %s: %w", id, ErrNotFound)
+	}
+	return ev, err
+}
+
+// GetSeq returns the event with this sequence, or ErrNotFound. The event is the caller's.
+func (j *Journal) GetSeq(seq uint64) (ev causal.Event, err error) {
+	buf := frameBuffers.Get().(*[]byte)
+	defer frameBuffers.Put(buf)
+	s, off, body, err := j.readEvent(seq, buf)
+	if err != nil {
+		return ev, j.readable(err)
+	}
+	return ev, s.decodeInto(off, seq, bytes.Clone(body), &ev)
+}
+
+// readEvent reads the frame of a visible event into buf.
+func (j *Journal) readEvent(seq uint64, buf *[]byte) (*segment, int64, []byte, error) {
+	s, x, err := j.segmentOf(seq)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	off, err := x.offset(int(seq - s.first))
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	f, body, err := s.readFrame(off, seq, *buf)
+	if body != nil {
+		*buf = body[:0]
+	}
+	if err == nil && f.typ != frameEvent {
+		err = s.damage(off, seq, "not an event")
+	}
+	return s, off, body, err
+}
+
+// Scan calls visit with the envelopes of the events after a sequence, in order, until about
+// maxBytes were visited or the visible events end, and returns the last sequence visited (after
+// itself when there was none). The envelope is valid during the call only. An error of visit ends
+// the scan and is returned.
+func (j *Journal) Scan(ctx context.Context, after uint64, maxBytes int, visit func(seq uint64, envelope []byte) error) (last uint64, err error) {
+	return j.scan(ctx, after, j.Visible(), maxBytes, visit)
+}
+
+func (j *Journal) scan(ctx context.Context, after, until uint64, maxBytes int, visit func(seq uint64, envelope []byte) error) (last uint64, err error) {
+	last = after
+	var t *tape
+	var off int64
+	for last < until && maxBytes > 0 {
+		s, x, err := j.segmentOf(last + 1)
+		if err != nil {
+			return last, j.readable(err)
+		}
+		if t == nil || t.s != s {
+			if off, err = x.offset(int(last + 1 - s.first)); err != nil {
+				return last, j.readable(err)
+			}
+			t = &tape{s: s, chunk: min(tapeChunk, maxBytes+frameHeader)}
+		}
+		end := min(until, s.first+uint64(x.count())-1)
+		for last < end && maxBytes > 0 {
+			body, next, err := t.event(off, last+1)
+			if err != nil {
+				return last, j.readable(err)
+			}
+			if off = next; body == nil {
+				continue
+			}
+			maxBytes -= len(body)
+			if err := visit(last+1, body); err != nil {
+				return last, err
+			}
+			last++
+		}
+		if err := ctx.Err(); err != nil {
+			return last, err
+		}
+	}
+	return last, nil
+}
+
+// event returns the body of the event frame at off and where the next frame is. For a commit or
+// mark frame the body is nil.
+func (t *tape) event(off int64, seq uint64) (body []byte, next int64, err error) {
+	head, err := t.at(off, frameHeader, off)
+	if err != nil {
+		return nil, 0, t.s.readError(off, seq, err)
+	}
+	f, ok := parseFrame(head, t.s.size-off)
+	if !ok {
+		return nil, 0, t.s.damage(off, seq, "not a frame")
+	}
+	whole, err := t.at(off, frameHeader+int(f.length), off)
+	if err != nil {
+		return nil, 0, t.s.readError(off, seq, err)
+	}
+	if frameCRC(whole, t.s.crc) != f.crc {
+		return nil, 0, t.s.damage(off, seq, "frame checksum mismatch")
+	}
+	next = off + int64(frameSize(int(f.length)))
+	if f.typ != frameEvent {
+		return nil, next, nil
+	}
+	return whole[frameHeader:], next, nil
+}
+
+// Page is a part of the journal.
+type Page struct {
+	Envelopes [][]byte // the caller's
+	Next      uint64   // the After of the next page, also when nothing matched
+	Head      uint64   // the last visible sequence
+	More      bool     // there may be more before Head: ask again at once
+}
+
+// Read returns the events that sel selects, at most sel.Max() of them and at most maxBytes of
+// envelopes, but at least one event if any matches. A page may come back with less, or with
+// nothing, when it had to look at much of the log; More says so.
+func (j *Journal) Read(ctx context.Context, sel codec.Selection, maxBytes int) (Page, error) {
+	p := Page{Next: sel.After, Head: j.Visible()}
+	until := p.Head
+	if sel.Until > 0 {
+		until = min(until, sel.Until)
+	}
+	most, size := sel.Max(), 0
+	full := false
+	err := j.visit(ctx, &sel, until, func(seq uint64, ev *causal.Event) bool {
+		if ev != nil {
+			if size += len(ev.Envelope); len(p.Envelopes) == most || len(p.Envelopes) > 0 && size > maxBytes {
+				full = true
+				return false
+			}
+			p.Envelopes = append(p.Envelopes, bytes.Clone(ev.Envelope))
+		}
+		p.Next = seq
+		return true
+	})
+	if err != nil {
+		return Page{}, err
+	}
+	p.More = full || p.Next < until
+	return p, nil
+}
+
+// Events gives every event that sel selects up to what is visible at the start, in order; Limit
+// means nothing here. An error ends it. What it yields is the caller's.
+func (j *Journal) Events(ctx context.Context, sel codec.Selection) iter.Seq2[causal.Event, error] {
+	return j.events(ctx, sel, j.Visible())
+}
+
+func (j *Journal) events(ctx context.Context, sel codec.Selection, until uint64) iter.Seq2[causal.Event, error] {
+	if sel.Until > 0 {
+		until = min(until, sel.Until)
+	}
+	return func(yield func(causal.Event, error) bool) {
+		for sel.After < until {
+			stopped := false
+			err := j.visit(ctx, &sel, until, func(seq uint64, ev *causal.Event) bool {
+				if sel.After = seq; ev == nil {
+					return true
+				}
+				own, err := codec.DecodeEnvelope(bytes.Clone(ev.Envelope))
+				stopped = !yield(own, err) || err != nil
+				return !stopped
+			})
+			if stopped {
+				return
+			}
+			if err != nil {
+				yield(causal.Event{}, err)
+				return
+			}
+		}
+	}
+}
+
+// errStop ends a scan from within.
+var errStop = errors.New("stop")
+
+// visit calls f with the events after sel.After, up to until, that sel selects, and with nil for
+// the sequences where it has moved on without one. It reads at most scanBudget bytes that do not
+// match, and ends when f returns false. The event is valid during the call only.
+func (j *Journal) visit(ctx context.Context, sel *codec.Selection, until uint64, f func(seq uint64, ev *causal.Event) bool) error {
+	if sel.Scope != "" && sel.Entity != "" {
+		return j.visitCoordinate(ctx, sel, until, f)
+	}
+	var ev causal.Event
+	whole := sel.Scope == "" && sel.Entity == "" && sel.Lane == nil && len(sel.Kinds) == 0 && sel.Subject == ""
+	_, err := j.scan(ctx, sel.After, until, scanBudget, func(seq uint64, envelope []byte) error {
+		found := &ev
+		if whole {
+			ev.Envelope = envelope
+		} else if err := codec.DecodeEnvelopeInto(envelope, &ev); err != nil {
+			return fmt.Errorf("journal: event %d: %w", seq, err)
+		} else if !matches(&ev, sel) {
+			found = nil
+		}
+		if !f(seq, found) {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
+}
+
+// visitCoordinate is visit for one coordinate, by the index.
+func (j *Journal) visitCoordinate(ctx context.Context, sel *codec.Selection, until uint64, f func(seq uint64, ev *causal.Event) bool) error {
+	hash := coordinateHash(causal.Coordinate{Scope: sel.Scope, Entity: sel.Entity})
+	buf := frameBuffers.Get().(*[]byte)
+	defer frameBuffers.Put(buf)
+	var ev causal.Event
+	for after := sel.After; after < until; {
+		s, x, err := j.segmentOf(after + 1)
+		if err != nil {
+			return j.readable(err)
+		}
+		last := min(until, s.first+uint64(x.count())-1)
+		positions, err := x.coordinate(hash)
+		if err != nil {
+			return j.readable(err)
+		}
+		from, _ := slices.BinarySearch(positions, uint32(after+1-s.first))
+		for _, pos := range positions[from:] {
+			seq := s.first + uint64(pos)
+			if seq > last {
+				break
+			}
+			_, off, body, err := j.readEvent(seq, buf)
+			if err != nil {
+				return j.readable(err)
+			}
+			if err := s.decodeInto(off, seq, body, &ev); err != nil {
+				return err
+			}
+			if matches(&ev, sel) && !f(seq, &ev) {
+				return nil
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !f(last, nil) {
+			return nil
+		}
+		after = last
+	}
+	return nil
+}
+
+// matches says whether the filters of sel let an event through. Its range is not looked at.
+func matches(ev *causal.Event, sel *codec.Selection) bool {
+	return (sel.Scope == "" || sel.Scope == ev.Scope) &&
+		(sel.Entity == "" || sel.Entity == ev.Entity) &&
+		(sel.Lane == nil || *sel.Lane == ev.Lane) &&
+		(len(sel.Kinds) == 0 || slices.Contains(sel.Kinds, ev.Kind)) &&
+		(sel.Subject == "" || sel.Subject == ev.Subject)
+}
+
+// StreamEvents gives the visible events of a stream with a version above after, in order. An error
+// ends it. What it yields is the caller's.
+func (j *Journal) StreamEvents(stream causal.Stream, after uint64) iter.Seq2[causal.Event, error] {
+	return j.streamEvents(stream, after, j.Head(stream).Version)
+}
+
+// streamEvents gives the events of a stream with a version above after and up to last.
+func (j *Journal) streamEvents(stream causal.Stream, after, last uint64) iter.Seq2[causal.Event, error] {
+	return func(yield func(causal.Event, error) bool) {
+		if after >= last {
+			return
+		}
+		seqs, err := j.streamSeqs(stream, after, last)
+		if err != nil {
+			yield(causal.Event{}, err)
+			return
+		}
+		for _, seq := range seqs {
+			ev, err := j.GetSeq(seq)
+			if err == nil && ev.Stream() != stream || err == nil && ev.Version <= after {
+				continue
+			}
+			if err == nil && ev.Version != after+1 {
+				err = &DamageError{File: segmentDir, Offset: -1, Seq: seq, Reason: fmt.Sprintf("version %d of %s follows version %d", ev.Version, stream, after)}
+			}
+			if !yield(ev, err) || err != nil {
+				return
+			}
+			if after = ev.Version; after == last {
+				return
+			}
+		}
+		yield(causal.Event{}, &DamageError{File: segmentDir, Offset: -1, Reason: fmt.Sprintf("version %d of %s is missing", after+1, stream)})
+	}
+}
+
+// streamSeqs returns the sequences, ascending, that the versions above after up to last of a stream
+// are among. It looks back from the newest segment, and no further than it must.
+func (j *Journal) streamSeqs(stream causal.Stream, after, last uint64) ([]uint64, error) {
+	hash := coordinateHash(stream.Coordinate)
+	j.mu.RLock()
+	segs := j.segs
+	j.mu.RUnlock()
+	var seqs []uint64 // descending
+	for i := len(segs) - 1; i >= 0; i-- {
+		x, err := j.indexOf(segs[i])
+		if err != nil {
+			return nil, err
+		}
+		positions, err := x.coordinate(hash)
+		if err != nil {
+			return nil, j.readable(err)
+		}
+		for _, pos := range slices.Backward(positions) {
+			seqs = append(seqs, segs[i].first+uint64(pos))
+		}
+		if len(positions) == 0 {
+			continue
+		}
+		// The oldest one found so far tells whether what is wanted lies further back. It may be of
+		// another lane, or of another coordinate with the same hash: then go on.
+		ev, err := j.GetSeq(seqs[len(seqs)-1])
+		if err != nil {
+			return nil, err
+		}
+		if ev.Stream() == stream && ev.Version <= after+1 {
+			break
+		}
+	}
+	slices.Reverse(seqs)
+	return seqs, nil
+}
+
+// Payload returns an event's payload in clear and what became of it. Data is nil when the state is
+// Shredded or KeyMissing. A sealed payload that does not open under its key is ErrTampered.
+func (j *Journal) Payload(ev *causal.Event) (data []byte, state causal.PayloadState, err error) {
+	if ev.Enc == nil {
+		return ev.Data, causal.Plain, nil
+	}
+	if j.keys == nil {
+		return nil, causal.KeyMissing, nil
+	}
+	key, err := j.keys.ByID(ev.Enc.Key)
+	if err == nil {
+		aad := codec.SealContext(nil, codec.EnvelopePrefix(ev))
+		data, err = key.Open(nil, ev.Data, aad, &ev.Enc.Nonce)
+	}
+	switch {
+	case err == nil:
+		return data, causal.Opened, nil
+	case errors.Is(err, keystore.ErrShredded):
+		return nil, causal.Shredded, nil
+	case errors.Is(err, keystore.ErrKeyMissing):
+		return nil, causal.KeyMissing, nil
+	}
+	return nil, causal.Opened, fmt.Errorf("journal: event %d (%s): %w", ev.Seq, ev.ID, ErrTampered)
+}

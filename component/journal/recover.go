@@ -1,0 +1,224 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"batpak/causal"
+)
+
+// load reads what is on disk into j: segments, heads, idempotency keys. The journal's goroutines
+// do not run yet, so nothing is locked. Nothing is changed on disk before all of it was read and
+// found good.
+func (j *Journal) load(ctx context.Context) error {
+	began := time.Now()
+	firsts, err := listSegments(j.fsys)
+	if err != nil {
+		return err
+	}
+	if len(firsts) == 0 || firsts[0] != 1 {
+		return &DamageError{File: segmentName(1), Offset: -1, Seq: 1, Reason: "missing"}
+	}
+	for _, first := range firsts {
+		s, err := openSegment(j.fsys, first, j.lineage)
+		if err != nil {
+			return err
+		}
+		j.segs = append(j.segs, s)
+	}
+	j.loadCheckpoint()
+	from := j.visible
+	var end tail
+	for i, s := range j.segs {
+		last := i == len(j.segs)-1
+		if !last && j.segs[i+1].first <= from+1 && j.attachIndex(s, j.segs[i+1].first) == nil {
+			continue // the checkpoint covers all of it, and it has an index
+		}
+		if end, err = j.readSegment(ctx, s); err != nil {
+			return err
+		}
+		if last {
+			break
+		}
+		if next := j.segs[i+1].first; end.next != next {
+			return s.damage(end.end, end.next, "segment ends before event %d, the first of the next segment", next)
+		}
+	}
+	if j.visible < from {
+		return &DamageError{File: j.active().name, Offset: end.end, Seq: j.visible + 1,
+			Reason: fmt.Sprintf("log ends at event %d, the checkpoint has seen event %d", j.visible, from)}
+	}
+	if err := j.restoreClock(); err != nil {
+		return err
+	}
+	if err := j.mend(ctx, j.active(), end); err != nil {
+		return err
+	}
+	j.durableEnd.Store(j.active().end)
+	j.logger.Info("journal opened", "name", j.name, "head", j.visible, "segments", len(j.segs),
+		"checkpoint", from, "took", time.Since(began).Round(time.Millisecond))
+	return nil
+}
+
+// loadCheckpoint takes the state of the checkpoint, if there is a good one.
+func (j *Journal) loadCheckpoint() {
+	st := state{keys: window{minKeys: j.opts.IdempotencyKeys, minAge: j.opts.IdempotencyAge}}
+	size, err := loadCheckpoint(j.fsys, j.lineage, &st)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			j.logger.Warn("checkpoint not used, reading the log", "why", err)
+		}
+		st = state{heads: make(map[causal.Stream]causal.Head), keys: window{minKeys: st.keys.minKeys, minAge: st.keys.minAge}}
+	}
+	j.heads, j.window, j.visible = st.heads, st.keys, st.seq
+	j.checkpointSize = size
+	for s := range j.heads {
+		j.noteLane(s)
+	}
+}
+
+// attachIndex gives a sealed segment its index file, when that fits.
+func (j *Journal) attachIndex(s *segment, next uint64) error {
+	x, err := openIndex(j.fsys, s)
+	if err != nil {
+		return err
+	}
+	if s.first+uint64(x.n) != next {
+		x.file.Close()
+		return errIndex
+	}
+	s.index = x
+	if s.end, err = x.offset(x.n - 1); err != nil { // of its last frame: near enough for a count of bytes
+		return err
+	}
+	return nil
+}
+
+// readSegment reads a segment through: every event goes into the index, and those that the state
+// does not have yet into the state, with the chain checked.
+func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
+	x := newMemIndex()
+	s.index = x
+	var entries []indexEntry
+	var ev causal.Event
+	end, err := s.scan(ctx, func(e logEvent) error {
+		if err := s.decodeInto(e.offset, e.seq, e.envelope, &ev); err != nil {
+			return err
+		}
+		if ev.Lineage != j.lineage {
+			return s.damage(e.offset, e.seq, "event of lineage %s", ev.Lineage)
+		}
+		entries = append(entries[:0], indexEntry{id: ev.ID, coord: coordinateHash(ev.Coordinate), offset: uint32(e.offset)})
+		x.add(entries)
+		if e.seq <= j.visible {
+			return nil
+		}
+		if err := j.apply(&ev); err != nil {
+			return s.damage(e.offset, e.seq, "%v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return end, err
+	}
+	s.end, s.epoch = end.end, end.epoch
+	if s != j.active() {
+		if end.broken != nil {
+			return end, end.broken
+		}
+		j.writeIndex(s) // at once: the indexes of many segments would fill the memory
+	}
+	return end, nil
+}
+
+// apply brings the state up to ev, the next event of the log.
+func (j *Journal) apply(ev *causal.Event) error {
+	stream := ev.Stream()
+	head := j.heads[stream]
+	if err := head.Check(&ev.Header); err != nil {
+		return err
+	}
+	if head.Version == 0 {
+		j.noteLane(stream)
+	}
+	j.heads[stream] = head.Next(&ev.Header, ev.Hash)
+	if ev.Key != "" {
+		j.window.add(hashKey(j.lineage, ev.Scope, ev.Key), ev.Seq, ev.Time.Millis)
+	}
+	j.visible = ev.Seq
+	return nil
+}
+
+// restoreClock makes times and ids go on after the last event's, and checks that the last event
+// can be read and is the head of its stream.
+func (j *Journal) restoreClock() error {
+	if j.visible == 0 {
+		return nil
+	}
+	ev, err := j.GetSeq(j.visible)
+	if err != nil {
+		return err
+	}
+	if head := j.heads[ev.Stream()]; head.Seq != ev.Seq || head.Hash != ev.Hash {
+		return &DamageError{File: checkpointName, Offset: -1, Seq: ev.Seq, Reason: "differs from the log: remove the file to have it rebuilt"}
+	}
+	j.clock.Advance(ev.Time)
+	j.ids.Observe(ev.ID)
+	return nil
+}
+
+// mend makes the active segment ready for appending: it cuts off a torn write, and makes durable
+// what a process that died may have left in the system's cache alone.
+func (j *Journal) mend(ctx context.Context, s *segment, end tail) error {
+	clean, err := s.judge(ctx, end)
+	if err != nil {
+		return err
+	}
+	if clean && end.marked {
+		return nil
+	}
+	// Frames behind the last promise may be readable without being on disk: a sync that failed
+	// leaves pages that look clean. Writing them again makes the next sync cover them.
+	if b := make([]byte, end.end-end.synced); len(b) > 0 {
+		if _, err := s.file.ReadAt(b, end.synced); err != nil {
+			return s.readError(end.synced, 0, err)
+		}
+		if _, err := s.file.WriteAt(b, end.synced); err != nil {
+			return fmt.Errorf("journal: recover %s: %w", s.name, err)
+		}
+	}
+	if !clean {
+		j.logger.Warn("cutting off a torn write", "segment", s.name, "offset", end.end, "after", j.visible)
+		if err := zeroRange(s.file, end.end, s.size, nil); err != nil {
+			return fmt.Errorf("journal: recover %s: %w", s.name, err)
+		}
+		if s.epoch < maxEpoch {
+			s.epoch++
+		}
+	}
+	if err := s.file.SyncData(); err != nil {
+		return fmt.Errorf("journal: recover %s: sync: %w", s.name, err)
+	}
+	return j.mark(s)
+}
+
+// mark appends a mark frame, which promises that everything before it is durable, and syncs it.
+// In a segment without room it does nothing: the next one will promise.
+func (j *Journal) mark(s *segment) error {
+	if s.end+frameHeader > s.size {
+		return nil
+	}
+	b := make([]byte, frameHeader)
+	sealFrame(b, 0, frame{synced: uint32(s.end), epoch: s.epoch, typ: frameMark}, s.crc)
+	if _, err := s.file.WriteAt(b, s.end); err != nil {
+		return fmt.Errorf("journal: %s: write mark: %w", s.name, err)
+	}
+	if err := s.file.SyncData(); err != nil {
+		return fmt.Errorf("journal: %s: sync mark: %w", s.name, err)
+	}
+	s.end += frameHeader
+	return nil
+}

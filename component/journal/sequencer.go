@@ -1,0 +1,224 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+
+	"batpak/causal"
+)
+
+// sequencer gives events their place. It is one goroutine, the only one that decides what comes
+// next; it runs ahead of the disk by the groups in flight, and its staged state says what the
+// journal will be when those are durable.
+type sequencer struct {
+	j *Journal
+
+	gen     uint64
+	next    uint64 // sequence of the next event
+	settled uint64 // every event up to here is visible, and is read from the segments
+
+	staged map[causal.Stream]stagedHead // streams with events after settled
+	keys   map[keyHash]uint64           // idempotency keys used after settled
+	lanes  map[causal.Coordinate][]uint32
+	flight []*group // handed to the committer and not come back, oldest first
+	group  *group   // being built
+	free   []*group
+
+	pending []*request // taken from the queue, in order, from at on
+	at      int
+
+	aad []byte // scratch
+}
+
+type stagedHead struct {
+	head causal.Head
+	last stagedRef
+}
+
+// run takes requests, stages them, and hands a group over whenever the committer is free for one:
+// while it writes one group, the next one grows. Run ends when the queue is closed and all of it
+// was handed over.
+func (s *sequencer) run() {
+	j := s.j
+	defer close(j.toCommit)
+	s.group = s.newGroup()
+	closed := false
+	for {
+		closed = s.fill() || closed
+		if len(s.group.reqs) == 0 {
+			if closed && len(s.flight) == 0 {
+				return
+			}
+			select {
+			case <-j.queue.wake:
+			case g := <-j.returned:
+				s.settle(g)
+			}
+			continue
+		}
+		wake := j.queue.wake
+		if s.group.full() {
+			wake = nil
+		}
+		select {
+		case j.toCommit <- s.group:
+			s.flight = append(s.flight, s.group)
+			s.group = s.newGroup()
+		case g := <-j.returned:
+			s.settle(g)
+		case <-wake:
+		}
+	}
+}
+
+// fill stages what is queued, as far as the group has room.
+func (s *sequencer) fill() (closed bool) {
+	for !s.group.full() {
+		if s.at == len(s.pending) {
+			clear(s.pending)
+			s.pending, closed = s.j.queue.take(s.pending[:0])
+			s.at = 0
+			if len(s.pending) == 0 {
+				return closed
+			}
+		}
+		r := s.pending[s.at]
+		if !s.group.fits(r.bytes, s.j.opts.SegmentBytes) {
+			return false
+		}
+		s.at++
+		s.stage(r)
+	}
+	return false
+}
+
+// newGroup returns an empty group. There are few: one being built, one being written, and the
+// ones that are on their way back.
+func (s *sequencer) newGroup() *group {
+	g := &group{}
+	if n := len(s.free); n > 0 {
+		g, s.free = s.free[n-1], s.free[:n-1]
+	}
+	g.gen = s.gen
+	g.reqs = s.j.requestSlices.Get().([]*request)
+	return g
+}
+
+// settle takes back a group from the committer.
+func (s *sequencer) settle(g *group) {
+	if g.err != nil {
+		s.rollBack(g)
+		return
+	}
+	s.flight = s.flight[1:]
+	for i := range g.events {
+		e := &g.events[i]
+		if s.staged[e.stream].last.group == g {
+			delete(s.staged, e.stream)
+		}
+		s.settled = e.head.Seq
+	}
+	for _, k := range g.keys {
+		delete(s.keys, k.hash)
+	}
+	g.reset()
+	s.free = append(s.free, g)
+}
+
+// rollBack returns to what is durable after a group was not written. Groups behind it were built
+// upon it and are staged again, in their order; those whose requests were answered are not.
+func (s *sequencer) rollBack(failed *group) {
+	j := s.j
+	redo := []*group{failed}
+	for len(redo) < len(s.flight) {
+		redo = append(redo, <-j.returned)
+	}
+	redo = append(redo, s.group)
+	s.group.redo = true
+
+	var again []*request
+	for _, g := range redo {
+		if g.redo {
+			again = append(again, g.reqs...)
+		}
+	}
+	s.pending = append(again, s.pending[s.at:]...)
+	s.at = 0
+	clear(s.staged)
+	clear(s.keys)
+	s.flight = nil
+	s.next = s.settled + 1
+	s.gen++
+	s.group = s.newGroup()
+	j.logger.Warn("rolled back to the durable state", "head", s.settled, "again", len(again), "why", failed.err)
+}
+
+// stage judges one request. What it refuses leaves no trace but the request's error.
+func (s *sequencer) stage(r *request) {
+	g := s.group
+	mark := stageMark{events: len(g.events), keys: len(g.keys), buf: len(g.buf), next: s.next}
+	r.receipts, r.err = nil, nil
+	if err := s.try(r); err != nil {
+		s.undo(mark)
+		r.receipts, r.err = nil, err
+	}
+	g.reqs = append(g.reqs, r)
+}
+
+// stageMark is where a group stood before a request.
+type stageMark struct {
+	events, keys, buf int
+	next              uint64
+}
+
+func (s *sequencer) undo(m stageMark) {
+	g := s.group
+	for i := len(g.events) - 1; i >= m.events; i-- {
+		e := &g.events[i]
+		if before := e.prev; before.group == nil {
+			delete(s.staged, e.stream)
+		} else {
+			s.staged[e.stream] = stagedHead{head: before.event().head, last: before}
+		}
+	}
+	for _, k := range g.keys[m.keys:] {
+		delete(s.keys, k.hash)
+	}
+	clear(g.events[m.events:])
+	g.events, g.keys, g.buf = g.events[:m.events], g.keys[:m.keys], g.buf[:m.buf]
+	s.next = m.next
+}
+
+// head is where a stream stands with everything staged.
+func (s *sequencer) head(stream causal.Stream) causal.Head {
+	if st, ok := s.staged[stream]; ok {
+		return st.head
+	}
+	return s.j.Head(stream)
+}
+
+// coordinateSeq is the sequence of the last event of a coordinate, whatever its lane.
+func (s *sequencer) coordinateSeq(c causal.Coordinate) uint64 {
+	seq := s.head(causal.Stream{Coordinate: c}).Seq
+	for _, lane := range s.lanes[c] {
+		seq = max(seq, s.head(causal.Stream{Coordinate: c, Lane: lane}).Seq)
+	}
+	return seq
+}
+
+// noteLane remembers the lanes other than 0 that a coordinate may have events in.
+func (j *Journal) noteLane(stream causal.Stream) {
+	if lanes := j.seq.lanes[stream.Coordinate]; stream.Lane != 0 && !slices.Contains(lanes, stream.Lane) {
+		j.seq.lanes[stream.Coordinate] = append(lanes, stream.Lane)
+	}
+}
+
+// stagedAt returns the staged event with a sequence after settled.
+func (s *sequencer) stagedAt(seq uint64) (*group, *stagedEvent, error) {
+	for _, g := range append(s.flight[:len(s.flight):len(s.flight)], s.group) {
+		if n := len(g.events); n > 0 && seq <= g.events[n-1].head.Seq && seq >= g.events[0].head.Seq {
+			return g, &g.events[seq-g.events[0].head.Seq], nil
+		}
+	}
+	return nil, nil, fmt.Errorf("journal: event %d: %w", seq, ErrNotFound)
+}
