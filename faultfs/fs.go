@@ -84,11 +84,15 @@ type File interface {
 	// Allocate reserves disk blocks for the n bytes at off, and makes the file
 	// off+n bytes long when it was shorter. What was in the range stays; the
 	// new bytes read as zeros. After it, writing into the range does not fail
-	// for want of space, and syncing such a write need not wait for a change of
-	// the file's size. ENOSPC comes from here, up front. When it fails the file
+	// for want of space: ENOSPC comes from here, up front. When it fails the file
 	// may have grown by a part of what was asked. It is durable only after a
 	// sync. Where the system cannot reserve blocks, zeros are written from the
 	// end of the file to off+n, and a hole before that stays a hole.
+	//
+	// It does not by itself make SyncData faster. A reserved block that was never
+	// written has to be marked as written when it first is, and a sync waits for
+	// that as it does for a new size. Whoever wants the quick sync writes zeros
+	// over the range, and syncs them, ahead of time.
 	Allocate(off, n int64) error
 
 	// SyncData makes the bytes written before the call durable, and the size
