@@ -61,12 +61,8 @@ func (j *Journal) checkAppend(a *Append) (size int, err error) {
 		return 0, &LimitError{What: "meta", Size: meta, Limit: MaxMetaBytes}
 	}
 	for i := range a.Causes {
-		c := &a.Causes[i]
-		if c.ID.IsZero() {
+		if a.Causes[i].ID.IsZero() {
 			return 0, invalid("cause %d is the nil id", i)
-		}
-		if c.Lineage == j.lineage {
-			c.Lineage = causal.Lineage{} // an event of ours has one form
 		}
 	}
 	return eventRoom + j.gateRoom + len(a.Data) + meta + 8*len(a.Meta) + 34*len(a.Causes) +

@@ -416,7 +416,7 @@ func (j *Journal) streamEvents(stream causal.Stream, after, last uint64) iter.Se
 func (j *Journal) streamSeqs(stream causal.Stream, after, last uint64) ([]uint64, error) {
 	hash := coordinateHash(stream.Coordinate)
 	j.mu.RLock()
-	segs := j.segs
+	segs, visible := j.segs, j.visible
 	j.mu.RUnlock()
 	var seqs []uint64 // descending
 	for i := len(segs) - 1; i >= 0; i-- {
@@ -428,10 +428,13 @@ func (j *Journal) streamSeqs(stream causal.Stream, after, last uint64) ([]uint64
 		if err != nil {
 			return nil, j.readable(err)
 		}
+		before := len(seqs)
 		for _, pos := range slices.Backward(positions) {
-			seqs = append(seqs, segs[i].first+uint64(pos))
+			if seq := segs[i].first + uint64(pos); seq <= visible {
+				seqs = append(seqs, seq)
+			}
 		}
-		if len(positions) == 0 {
+		if len(seqs) == before {
 			continue
 		}
 		// The oldest one found so far tells whether what is wanted lies further back. It may be of

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"batpak/causal"
+	"batpak/gates"
 )
 
 // sequencer gives events their place. It is one goroutine, the only one that decides what comes
@@ -27,7 +28,10 @@ type sequencer struct {
 	pending []*request // taken from the queue, in order, from at on
 	at      int
 
-	aad []byte // scratch
+	// Memory for one event at a time.
+	proposal gates.Proposal
+	judged   gates.Permit
+	aad      []byte
 }
 
 type stagedHead struct {

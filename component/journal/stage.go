@@ -152,7 +152,7 @@ func (s *sequencer) conditions(a *Append) error {
 		}
 	}
 	for _, cause := range a.Causes {
-		if !cause.Lineage.IsZero() {
+		if !cause.Lineage.IsZero() && cause.Lineage != s.j.lineage {
 			continue
 		}
 		if err := s.exists(cause.ID); err != nil {
@@ -246,7 +246,8 @@ func (s *sequencer) event(r *request, i int) error {
 	a := &b.Events[i]
 	stream := causal.Stream{Coordinate: a.Coordinate, Lane: a.Lane}
 	head := s.head(stream)
-	p := gates.Proposal{
+	p := &s.proposal
+	*p = gates.Proposal{
 		Header: causal.Header{
 			Lineage: s.j.lineage, Coordinate: a.Coordinate, Lane: a.Lane, Version: head.Version + 1, Kind: a.Kind, Schema: a.Schema,
 			Causes: a.Causes, Correlation: a.Correlation, Subject: a.Subject, Meta: a.Meta,
@@ -259,7 +260,7 @@ func (s *sequencer) event(r *request, i int) error {
 	if len(b.Events) > 1 {
 		p.Header.Batch = causal.BatchPos{Index: uint32(i), Count: uint32(len(b.Events))}
 	}
-	permit, err := s.permit(a, &p)
+	permit, err := s.permit(a, p)
 	if err != nil {
 		return err
 	}
@@ -279,7 +280,10 @@ func (s *sequencer) permit(a *Append, p *gates.Proposal) (*gates.Permit, error) 
 		}
 		return permit, nil
 	}
-	return s.j.chain.Judge(p, view{s})
+	if err := s.j.chain.JudgeInto(&s.judged, p, view{s}); err != nil {
+		return nil, err
+	}
+	return &s.judged, nil
 }
 
 // write stages the event that a permit carries, after head: the only place where events come from.
