@@ -1,0 +1,52 @@
+// Package component serves a journal on NATS, and talks to one.
+//
+// A [Node] owns one directory, opens the journal in it, and answers requests for it: appends are
+// answered when the gates have permitted them and the disk has them, and what is committed goes
+// onward into a JetStream stream. A [Client] makes the requests from Go. PROTOCOL.md, beside this
+// file, is the protocol for everybody else.
+//
+// # A node
+//
+// [Open] takes the steps that make a node the only one for its journal's name, in this order: ask
+// whether somebody answers already, lock and open the journal, add the service, look for another
+// service that claims the name, start the relay, and take requests. [Node.Drain] goes the other
+// way gently, [Node.Close] at once. Whatever ends a node, everything that was acknowledged is on
+// disk, and the next Open goes on where it was.
+//
+// The connection stays the caller's. A node needs the permission to subscribe to P.J.> and
+// $SRV.>, and to publish to P.J.events.>, $JS.API.>, $SRV.> and the inboxes of its clients. Because
+// a reply goes wherever its request says, a node does not work on a request whose reply would
+// go to a subject that begins with "P." or "$": a client that may only append could otherwise
+// write into the onward stream. Give a node no more permissions than that.
+//
+// # How requests are worked on
+//
+// The handler of an endpoint runs on the goroutine of its subscription, for one request after the
+// other, and does not wait: it decodes, checks, and hands over.
+//
+//   - append and batch go into the journal's queue. The journal's reply goroutine publishes the
+//     receipt. With ack "stream" the receipt is held until the relay has published the event; see
+//     heldReplies.
+//   - get, read, open and verify read from disk, each in a goroutine of its own, up to
+//     Config.MaxReads at a time.
+//   - head and status are answered from memory at once.
+//
+// Everything is bounded: the journal's queue, the held replies, the reads, what waits in a
+// subscription. What is over a bound is answered with busy at once; only what the subscriptions
+// themselves cannot hold gets no answer.
+//
+// # Replies
+//
+// A reply never passes the payload limit of the connection. A page ends early, and a payload is
+// accepted only when its event fits a message, so that what went in comes out again. In JSON,
+// where an event takes twice its size and more, one that does not fit is refused with too_large,
+// and can still be had as MessagePack.
+//
+// # Errors
+//
+// errorReply says which code of the protocol an error of the journal, of a gate or of the node
+// itself becomes; refusalIn is the way back, on the client's side. What is a defect, a panic in a
+// handler included, becomes internal and is told to the log in full; the client learns nothing of
+// it. A sealed payload that does not open under its own key, and other damage, is storage, and
+// not worth a retry.
+package component
