@@ -19,10 +19,13 @@ var (
 	ErrUnanswered = errors.New("no reply")
 )
 
+// MaxInflight is how many operations a load may keep in flight.
+const MaxInflight = 1 << 16
+
 // A Load says how much to keep in flight, and for how long.
 type Load struct {
 	Name     string // of the row
-	Inflight int    // operations in flight, from 1 to 65536
+	Inflight int    // operations in flight, 1 to MaxInflight
 
 	// Warmup comes before what is measured. Zero: measure from the first
 	// operation.
@@ -36,7 +39,7 @@ type Load struct {
 
 func (l Load) check() error {
 	switch {
-	case l.Inflight < 1 || l.Inflight > 1<<16:
+	case l.Inflight < 1 || l.Inflight > MaxInflight:
 		return fmt.Errorf("bench: %s: %d in flight: %w", l.Name, l.Inflight, ErrLoad)
 	case l.Warmup < 0 || l.Duration < 0 || (l.Duration > 0) == (l.Count > 0):
 		return fmt.Errorf("bench: %s: want a duration or a count: %w", l.Name, ErrLoad)

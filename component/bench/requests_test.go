@@ -345,7 +345,7 @@ func TestAnInvalidLoadIsRefused(t *testing.T) {
 		ask  bench.Requests
 	}{
 		{bench.Load{Inflight: 0, Count: 1}, bench.Requests{Conns: conns, Next: next}},
-		{bench.Load{Inflight: 1<<16 + 1, Count: 1}, bench.Requests{Conns: conns, Next: next}},
+		{bench.Load{Inflight: bench.MaxInflight + 1, Count: 1}, bench.Requests{Conns: conns, Next: next}},
 		{bench.Load{Inflight: 1}, bench.Requests{Conns: conns, Next: next}},
 		{bench.Load{Inflight: 1, Count: 1, Duration: 1}, bench.Requests{Conns: conns, Next: next}},
 		{bench.Load{Inflight: 1, Count: 1, Warmup: -1}, bench.Requests{Conns: conns, Next: next}},

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -109,7 +110,8 @@ func median(x []float64) float64 {
 
 // Rounds runs each of the given things once per round, and gives the rows of
 // each. Every other round goes backwards, so that none always follows the same
-// one. It stops at the first error.
+// one, and garbage is collected before each run, so that none pays for what the
+// one before has left. It stops at the first error.
 func Rounds(rounds int, runs ...func() (Row, error)) ([]Series, error) {
 	all := make([]Series, len(runs))
 	for round := range rounds {
@@ -117,6 +119,7 @@ func Rounds(rounds int, runs ...func() (Row, error)) ([]Series, error) {
 			if round%2 == 1 {
 				i = len(runs) - 1 - i
 			}
+			runtime.GC()
 			row, err := runs[i]()
 			if err != nil {
 				return all, err

@@ -3,7 +3,7 @@
 //
 // Over NATS, on real loopback sockets to servers in this process: a bare
 // request/reply echo, and JetStream with sync_interval: always on one replica. From
-// Go, without NATS: Pebble's Set with Sync. And the disk alone: one fdatasync
+// Go, without NATS: Pebble's Set with Sync, and a journal's Append. And the disk alone: one fdatasync
 // after the other. All are closed loops of package batpak/component/bench. The
 // contestants take turns, round by round; a row is the median of its rounds, and a
 // ratio the median of the rounds' ratios.
@@ -56,6 +56,12 @@ func run() (err error) {
 			return fmt.Errorf("-inflight: %w", err)
 		}
 		c.inflight = append(c.inflight, n)
+	}
+	if c.size < 16 || c.size > 1<<15 {
+		return fmt.Errorf("-size: %d is not within 16 bytes and 32 KiB", c.size)
+	}
+	if c.rounds < 1 || c.duration <= 0 {
+		return errors.New("want at least one round, that takes some time")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

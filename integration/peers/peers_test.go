@@ -10,7 +10,7 @@ import (
 
 // BenchmarkStores sets stores that are called from Go against each other, 256
 // goroutines each.
-func BenchmarkStores(b *testing.B) { race(b, enterPebble) }
+func BenchmarkStores(b *testing.B) { race(b, enterPebble, enterJournal) }
 
 // BenchmarkNATS sets what is asked over NATS against each other, 256 requests in
 // flight each.

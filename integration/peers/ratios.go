@@ -27,6 +27,7 @@ var goals = []goal{
 	{appendOnward, jetStreamAlways, 256, 10},
 	{appendSealed, appendDurable, 256, 0.85},
 	{journalAppend, pebbleSync, 256, 0.8},
+	{journalSealed, journalAppend, 256, 0.85},
 }
 
 // aloneAtMost bounds the latency of an append that shares its sync with no other:

@@ -10,7 +10,7 @@ import (
 )
 
 // contestants are all that take part, in the order of the table.
-var contestants = []func(*ring, int) error{enterDisk, enterEcho, enterJetStream, enterPebble}
+var contestants = []func(*ring, int) error{enterDisk, enterEcho, enterJetStream, enterPebble, enterJournal, enterSealedJournal}
 
 // Names of the contestants.
 const (
@@ -20,6 +20,7 @@ const (
 	pebbleSync      = "pebble set sync"
 
 	journalAppend = "journal append" // from Go
+	journalSealed = "journal append, sealed"
 	appendDurable = "append"         // over NATS, onward publishing off
 	appendOnward  = "append, onward" // onward publishing at the same time
 	appendSealed  = "append, sealed" // under keys that exist

@@ -31,6 +31,14 @@ func payload(size int) []byte {
 	return body
 }
 
+// msgpackBytes is a payload of size bytes that is one MessagePack value: a bin 16
+// of three bytes less. There is none of fewer than three or more than 64 KiB.
+func msgpackBytes(size int) []byte {
+	value := payload(size)
+	value[0], value[1], value[2] = 0xc5, byte((size-3)>>8), byte(size-3)
+	return value
+}
+
 // syncs is how many times the disk is measured in a round.
 const syncs = 500
 
