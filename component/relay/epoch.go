@@ -16,7 +16,7 @@ import (
 const (
 	shortPause = 10 * time.Millisecond // between epochs, when the last one got something done
 	longPause  = 2 * time.Second       // what the pause grows to
-	askWait    = 10 * time.Second      // for each thing that is asked of the server
+	askWait    = 5 * time.Second       // for each thing that is asked of the server
 	scanBytes  = 1 << 20               // read from the journal at a time
 	// expectedHeader makes the server store a message only behind the message that it names.
 	expectedHeader = "Nats-Expected-Last-Sequence"
@@ -74,13 +74,7 @@ func (r *Relay) runEpoch(ctx context.Context) error {
 	if err := r.connected(ctx); err != nil {
 		return err
 	}
-	at, err := r.stand(ctx)
-	if err != nil {
-		return err
-	}
-
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	r.epoch++
 	f := &flight{
 		reply:  r.inbox + "." + strconv.FormatUint(r.epoch, 10),
@@ -88,20 +82,25 @@ func (r *Relay) runEpoch(ctx context.Context) error {
 		room:   make(chan struct{}, 1),
 		sizes:  make([]uint32, r.config.MaxPending),
 	}
-	r.takeOff(f, at)
-	defer r.land()
-
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		r.watch(ctx, f)
 	}()
-	err = r.publish(ctx, f)
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
+	defer func() {
+		cancel(nil)
+		<-watched
+	}()
+
+	at, err := r.stand(ctx)
+	if err == nil {
+		r.takeOff(f, at)
+		err = r.publish(ctx, f)
+		r.land()
 	}
-	cancel(nil)
-	<-watched
+	if cause := context.Cause(ctx); cause != nil && !final(err) {
+		return cause // err is only what became of it
+	}
 	return err
 }
 

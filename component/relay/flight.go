@@ -65,8 +65,8 @@ func (r *Relay) waitRoom(ctx context.Context, f *flight) (messages, bytes int, e
 // takeOff starts an epoch's flight behind the sequence at, to where the stream's messages are
 // known to be the journal's.
 func (r *Relay) takeOff(f *flight, at uint64) {
-	f.sent, f.acked = at, at
 	r.mu.Lock()
+	f.sent, f.acked = at, at
 	r.flight = f
 	r.known = true
 	r.state.Published = at
