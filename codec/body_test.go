@@ -218,6 +218,13 @@ func TestErrorsNameThePlace(t *testing.T) {
 	}
 }
 
+func TestRepeatedKeyIsRefusedInRepliesToo(t *testing.T) {
+	err := codec.Unmarshal([]byte("\x83\xa3seq\x01\xa7version\x01\xa3seq\x02"), codec.Msgpack, new(codec.HeadReply))
+	if want := "codec: body: seq: is there twice (at byte 15)"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestLimitsSayWhichOne(t *testing.T) {
 	event := `{"kind":1,"data":1}`
 	list := func(of string, n int) string { return "[" + strings.Repeat(of+",", n-1) + of + "]" }
