@@ -9,7 +9,9 @@ import (
 	"batpak/causal"
 	"batpak/component"
 	"batpak/component/internal/natstest"
+	"batpak/keystore"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
@@ -25,11 +27,24 @@ type bed struct {
 }
 
 // serve starts a node for the journal "main".
-func serve(t testing.TB, tweaks ...func(*component.Config)) *bed {
+func serve(t *testing.T, tweaks ...func(*component.Config)) *bed {
 	t.Helper()
-	b := &bed{server: natstest.Run(t)}
+	t.Parallel()
+	return serveOn(t, func(*server.Options) {}, tweaks...)
+}
+
+// serveAlone is serve for a test that no other runs beside.
+func serveAlone(t testing.TB, tweaks ...func(*component.Config)) *bed {
+	t.Helper()
+	return serveOn(t, func(*server.Options) {}, tweaks...)
+}
+
+// serveOn is serveAlone with other options of the server.
+func serveOn(t testing.TB, options func(*server.Options), tweaks ...func(*component.Config)) *bed {
+	t.Helper()
+	b := &bed{server: natstest.Run(t, options)}
 	b.cfg = component.Config{
-		Conn: b.server.Connect(), Dir: t.TempDir(), Name: "main",
+		Conn: b.server.Connect(), Dir: t.TempDir(), Name: "main", SegmentBytes: 4 << 20,
 		ClaimWait: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, tweak := range tweaks {
@@ -62,6 +77,8 @@ func client(t testing.TB, nc *nats.Conn) *component.Client {
 }
 
 func noOnward(c *component.Config) { c.Onward = component.OnwardNone }
+
+func sealed(c *component.Config) { c.Seal = keystore.Entity }
 
 func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
