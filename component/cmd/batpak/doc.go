@@ -1,0 +1,43 @@
+// Command batpak serves a journal on NATS, and talks to one from the shell.
+//
+//	batpak demo                                     a tour: orders, a gate, balances, a kill, sealed data
+//	batpak serve --dir DIR                          a node, with a NATS server in it
+//	batpak append shop/ada --kind 0x1001 '{"cents":500}'
+//	batpak append --ndjson < orders.ndjson          many events, many in flight
+//	batpak read shop/ada                            events
+//	batpak tail                                     events as they come
+//	batpak head, get, status, verify, bench         see their help
+//
+// # Where it connects
+//
+// As the nats command does: --server (or --url), --context, --creds, --nkey, --user and --password,
+// --token, --tlscert, --tlskey, --tlsca, --timeout, each also from the environment as NATS_URL,
+// NATS_CONTEXT, NATS_CREDS, NATS_NKEY, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CERT, NATS_KEY,
+// NATS_CA, NATS_TIMEOUT. A flag goes before the environment, both go before a context. Without a
+// server and a context it is the context that the user has selected with the nats command, and
+// without one nats://127.0.0.1:4222. A selected context is not mixed with another server's
+// address, so its credentials go to its own servers alone.
+//
+// --journal (main) and --prefix (batpak) say which journal.
+//
+// # What it prints
+//
+// Results go to standard output, in one of three forms:
+//
+//   - to a terminal: tables, with colour unless --no-color or NO_COLOR is set;
+//   - to a pipe: lines of fields with a tab between them, without a heading; the help of each
+//     command names the fields;
+//   - with --json: one JSON object per line, with the keys of the protocol.
+//
+// Everything else goes to standard error: progress (on a terminal only), logs, and errors, one
+// line each, or one JSON object with --json.
+//
+// # Exit codes
+//
+//	0    done
+//	1    failed: no connection, no node, the disk, the directory
+//	2    the command line is wrong
+//	3    a node refused the request: denied, conflict, invalid and the like
+//	4    verify found that the journal is not what it should be, or a directory is damaged
+//	130  interrupted before it was done
+package main

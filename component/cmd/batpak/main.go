@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// streams are what a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run executes a command line and returns the exit code.
+func run(args []string, s streams) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second signal ends the program at once
+
+	a := &app{streams: s}
+	root := a.command()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if a.screen != nil {
+		if e := a.screen.close(); err == nil {
+			err = e
+		}
+	}
+	return a.report(err)
+}
+
+// app is one run of the program.
+type app struct {
+	streams
+	screen  *screen // how standard output is written; nil before the command line was understood
+	json    bool
+	noColor bool
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "batpak",
+		Short: "A durable, gated, tamper-evident event journal on NATS",
+		Long: `batpak keeps events in a journal and answers for it on NATS: an append is acknowledged when gates
+have permitted it and it is on disk, and goes onward into JetStream.
+
+Begin with "batpak demo".`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// It runs when flags and arguments are understood: errors before it are about those.
+		PersistentPreRun: func(*cobra.Command, []string) { a.screen = a.newScreen() },
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object per line")
+	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "no colour on a terminal (also NO_COLOR)")
+	root.AddCommand(
+		a.demoCommand(), a.serveCommand(),
+		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
+		a.headCommand(), a.statusCommand(), a.verifyCommand(),
+		a.benchCommand(), a.versionCommand(),
+	)
+	return root
+}

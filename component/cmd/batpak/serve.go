@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"batpak/component"
+	"batpak/component/journal"
+	"batpak/keystore"
+
+	"github.com/spf13/cobra"
+)
+
+const defaultListen = "127.0.0.1:4222"
+
+// serving is what the flags of serve say.
+type serving struct {
+	*app
+	connection
+	dir, listen, seal, onward string
+	maxPayload, segmentSize   byteSize
+	replicas                  int
+	drainTime                 time.Duration
+	logFormat, logLevel       string
+	demoGates                 bool
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	s := &serving{app: a, maxPayload: component.DefaultMaxPayload, segmentSize: journal.DefaultSegmentBytes}
+	cmd := &cobra.Command{
+		Use:   "serve --dir DIR [--journal NAME] [--listen HOST:PORT | --url URL]",
+		Short: "Serve a journal on NATS",
+		Long: `Serve the journal in a directory, which is created when it is missing.
+
+Without --url or --context (or NATS_URL, NATS_CONTEXT) a NATS server with JetStream runs in the same
+process, for clients on --listen, with its files in DIR/nats. With them, the journal is served on the
+NATS servers that are there.
+
+When the node answers, one line is printed on standard output: ready URL JOURNAL. SIGTERM and SIGINT
+drain it: no more appends are taken, what was taken is committed, answered and published onward, and
+the exit code is 0. A second signal ends it at once; nothing that was acknowledged is lost then, either.`,
+		Example: `  batpak serve --dir /var/lib/batpak
+  batpak serve --dir /var/lib/orders --journal orders --url nats://nats.internal:4222 --creds orders.creds
+  batpak serve --dir /var/lib/people --journal people --seal subject`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd) },
+	}
+	s.bind(cmd)
+	f := cmd.Flags()
+	f.Lookup("server").Usage = "serve on the NATS servers at these `URL`s instead; --url is the same ($NATS_URL)"
+	f.StringVar(&s.dir, "dir", "", "`directory` of the journal (required)")
+	f.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` of the NATS server in this process; port 0 is any free one")
+	f.StringVar(&s.seal, "seal", "none", "payloads that share a key: none, entity, category, kind, event or subject; fixed when the journal is created")
+	f.StringVar(&s.onward, "onward", "jetstream", "where events go: jetstream or none")
+	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
+	f.Var(&s.maxPayload, "max-payload", "largest payload")
+	f.Var(&s.segmentSize, "segment-size", "size of a segment file")
+	f.DurationVar(&s.drainTime, "drain-timeout", 30*time.Second, "how long a drain may take")
+	f.StringVar(&s.logFormat, "log-format", "text", "form of the log on standard error: text or json")
+	f.StringVar(&s.logLevel, "log-level", "info", "least level that is logged: debug, info, warn or error")
+	f.BoolVar(&s.demoGates, "demo-gates", false, "judge appends by the gates of the demo")
+	for name, values := range map[string][]string{
+		"seal":   {"none", "entity", "category", "kind", "event", "subject"},
+		"onward": {"jetstream", "none"}, "log-format": {"text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+	} {
+		complete(cmd, name, values)
+	}
+	// Neither can fail: the flags are there.
+	_ = cmd.MarkFlagRequired("dir")
+	_ = f.MarkHidden("demo-gates")
+	return cmd
+}
+
+// complete gives a flag its values for the shell's completion.
+func complete(cmd *cobra.Command, flag string, values []string) {
+	// It fails for a flag that is not there or has been given values before; neither is so.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
+	cfg, err := s.config(cmd)
+	if err != nil {
+		return err
+	}
+	if err := s.connection.complete(); err != nil {
+		return err
+	}
+	changed := cmd.Flags().Changed
+	if changed("listen") {
+		if changed("server") || changed("context") {
+			return usage("--listen is for the NATS server in this process, and --url and --context are for another one")
+		}
+		s.server, s.context = "", "" // the environment's
+	}
+	cfg.Logger.Debug("starting", slog.String("dir", s.dir))
+	if s.named() {
+		return s.elsewhere(ctx, cfg)
+	}
+	for _, name := range []string{"creds", "nkey", "user", "password", "token", "tlscert", "tlskey", "tlsca"} {
+		if changed(name) {
+			return usage("--%s is for a NATS server elsewhere: it needs --url or --context", name)
+		}
+	}
+	return s.here(ctx, cfg)
+}
+
+// config is the node's, without its connection.
+func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
+	cfg := component.Config{
+		Dir: s.dir, Name: s.journal, Prefix: s.prefix, Replicas: s.replicas,
+		MaxPayload: int(s.maxPayload), SegmentBytes: int64(s.segmentSize),
+	}
+	var err error
+	if cfg.Logger, err = s.logger(); err != nil {
+		return cfg, err
+	}
+	seal, err := keystore.ParseGranularity(s.seal)
+	if err != nil {
+		return cfg, usage("--seal %q is none of none, entity, category, kind, event, subject", s.seal)
+	}
+	if cmd.Flags().Changed("seal") { // else a journal that exists goes on as it is
+		cfg.Seal = seal
+	}
+	switch s.onward {
+	case "jetstream":
+	case "none":
+		cfg.Onward = component.OnwardNone
+	default:
+		return cfg, usage("--onward %q is neither jetstream nor none", s.onward)
+	}
+	if s.demoGates {
+		cfg.Gates, err = demoGates()
+	}
+	return cfg, err
+}
+
+func (s *serving) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		return nil, usage("--log-level %q is none of debug, info, warn, error", s.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch s.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(s.err, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(s.err, options)), nil
+	}
+	return nil, usage("--log-format %q is neither text nor json", s.logFormat)
+}
+
+// here serves on a NATS server in this process.
+func (s *serving) here(ctx context.Context, cfg component.Config) error {
+	l, err := openLocal(ctx, s.listen, cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.ready(l.nats.ClientURL(), l.node); err != nil {
+		return errors.Join(err, l.close())
+	}
+	return s.until(ctx, l.node, l.drain, l.close)
+}
+
+// elsewhere serves on NATS servers that are there.
+func (s *serving) elsewhere(ctx context.Context, cfg component.Config) error {
+	nc, err := s.connect(nodeConnection(cfg.Logger)...)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	cfg.Conn = nc
+	node, err := component.Open(ctx, cfg)
+	if err != nil {
+		return inDir(s.dir, err)
+	}
+	if err := s.ready(nc.ConnectedUrlRedacted(), node); err != nil {
+		return errors.Join(err, node.Close())
+	}
+	return s.until(ctx, node, node.Drain, node.Close)
+}
+
+// ready says that the node answers. It is the one line on standard output.
+func (s *serving) ready(url string, node *component.Node) error {
+	_, err := fmt.Fprintf(s.out, "ready %s %s\n", url, node.Journal().Name())
+	return err
+}
+
+// until serves until the context or the node ends.
+func (s *serving) until(ctx context.Context, node *component.Node, drain func(context.Context) error, end func() error) error {
+	select {
+	case <-node.Done():
+		return errors.Join(node.Err(), end())
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drainTime)
+	defer cancel()
+	err := drain(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		fmt.Fprintf(s.err, "batpak: the drain took longer than %s and was given up; what was acknowledged is on disk, and the next serve publishes the rest\n", s.drainTime)
+		return &toldError{exitFailed}
+	}
+	return err
+}

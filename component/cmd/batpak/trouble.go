@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"strings"
+	"syscall"
+
+	"batpak/codec"
+	"batpak/component"
+	"batpak/component/journal"
+	"batpak/keystore"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitDamaged     = 4
+	exitInterrupted = 130
+)
+
+// usageError is about the command line.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+// connectError is about a NATS server that cannot be reached, or does not let us in.
+type connectError struct {
+	where string
+	err   error
+}
+
+func (e *connectError) Error() string { return "connect to " + e.where + ": " + e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
+// toldError has been told already; it has an exit code only.
+type toldError struct{ code int }
+
+func (e *toldError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// report tells what went wrong, in one line, and returns the exit code.
+func (a *app) report(err error) int {
+	var told *toldError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &told):
+		return told.code
+	}
+	code, text := explain(err)
+	if a.screen == nil { // before a command began, it can only be the command line
+		code, text = exitUsage, err.Error()
+	}
+	if code == exitUsage {
+		text += "\nSee batpak --help, or batpak COMMAND --help."
+	}
+	if a.json {
+		fmt.Fprintf(a.err, "%s\n", errorJSON(err, text))
+		return code
+	}
+	fmt.Fprintf(a.err, "batpak: %s\n", text)
+	return code
+}
+
+// errorJSON is an error as the protocol has it; one that is not a node's has the code "failed".
+func errorJSON(err error, text string) []byte {
+	body := codec.ErrorReply{Code: "failed", Message: text}
+	var refusal *component.Error
+	if errors.As(err, &refusal) {
+		body = codec.ErrorReply{Code: refusal.Code, Message: refusal.Message, Retry: refusal.Retry, Gate: refusal.Gate, Details: refusal.Details}
+	}
+	out, e := codec.Marshal(nil, codec.JSON, &body)
+	if e != nil {
+		out, _ = codec.Marshal(nil, codec.JSON, &codec.ErrorReply{Code: body.Code, Message: body.Message})
+	}
+	return out
+}
+
+// explain says what an error is about, and what can be done.
+func explain(err error) (code int, text string) {
+	var (
+		badUsage *usageError
+		refusal  *component.Error
+		connect  *connectError
+		place    *dirError
+	)
+	switch {
+	case errors.As(err, &badUsage):
+		return exitUsage, badUsage.Error()
+	case errors.As(err, &refusal):
+		return exitRefused, explainRefusal(refusal)
+	case errors.As(err, &place):
+		return place.explain()
+	case errors.As(err, &connect):
+		return exitFailed, fmt.Sprintf("cannot connect to %s: %v; is a server there (batpak serve starts one), and are --server and the credentials right?", connect.where, connect.err)
+	case errors.Is(err, component.ErrNoNode):
+		return exitFailed, trim(err) + "; is it served (batpak serve), and are --server, --journal and --prefix right?"
+	case errors.Is(err, component.ErrJournalTaken):
+		return exitFailed, trim(err) + "; a journal has one node: stop the other one, or take another --journal or --prefix"
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted, "interrupted"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return exitFailed, trim(err) + "; no answer came in time (--timeout), and what was asked may have been done"
+	default:
+		return exitFailed, trim(err)
+	}
+}
+
+// trim takes the names of packages off an error's beginning.
+func trim(err error) string {
+	text := err.Error()
+	for _, name := range []string{"component: ", "journal: ", "keystore: ", "relay: ", "bench: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
+}
+
+// explainRefusal is a node's refusal in a line.
+func explainRefusal(e *component.Error) string {
+	text := fmt.Sprintf("%s: %s", e.Code, printable(e.Message))
+	if e.Gate != "" {
+		text = fmt.Sprintf("%s by gate %s: %s", e.Code, printable(e.Gate), printable(e.Message))
+	}
+	if conflict, ok := e.Conflict(); ok && conflict.Version != nil {
+		return fmt.Sprintf("%s; the stream is at version %d", text, *conflict.Version)
+	}
+	details := maps.Clone(e.Details)
+	delete(details, "events")
+	if len(details) > 0 {
+		body := codec.ErrorReply{Code: e.Code, Details: details}
+		if out, err := codec.Marshal(nil, codec.JSON, &body); err == nil {
+			if _, object, found := strings.Cut(string(out), `"details":`); found {
+				text += " " + strings.TrimSuffix(object, "}")
+			}
+		}
+	}
+	if e.Code == codec.CodeErased {
+		text += "; --renew appends under a new key"
+	}
+	return text
+}
+
+// dirError is about the directory of a journal.
+type dirError struct {
+	dir string
+	err error
+}
+
+func (e *dirError) Error() string { return e.dir + ": " + e.err.Error() }
+func (e *dirError) Unwrap() error { return e.err }
+
+// inDir makes an error one about the directory, when it is that.
+func inDir(dir string, err error) error {
+	for _, kind := range []error{
+		journal.ErrLocked, journal.ErrForeign, journal.ErrGranularity, journal.ErrDamaged, journal.ErrStorage, keystore.ErrDamaged,
+		fs.ErrPermission, fs.ErrNotExist, syscall.EROFS, syscall.ENOSPC, syscall.ENOTDIR,
+	} {
+		if errors.Is(err, kind) {
+			return &dirError{dir, err}
+		}
+	}
+	return err
+}
+
+// explain is explain for directories.
+func (e *dirError) explain() (code int, text string) {
+	is := func(target error) bool { return errors.Is(e.err, target) }
+	say := func(what, then string) (int, string) {
+		return exitFailed, fmt.Sprintf("%s %s: %s; %s", e.dir, what, trim(e.err), then)
+	}
+	switch {
+	case is(journal.ErrLocked):
+		return exitFailed, e.dir + " is in use: another process has locked it; a journal has one writer: stop the other one, or serve another --dir"
+	case is(journal.ErrForeign):
+		return say("belongs to another journal", "give its name with --journal, or another --dir")
+	case is(journal.ErrGranularity):
+		return say("was created with another granularity", "that is fixed: leave --seal out, or take another --dir")
+	case is(journal.ErrDamaged), is(keystore.ErrDamaged):
+		_, text = say("is damaged", "nothing was changed: keep a copy, find out what wrote there, and restore it from a backup")
+		return exitDamaged, text
+	case is(syscall.EROFS), is(fs.ErrPermission):
+		return say("cannot be written", "make it writable for this user, or take another --dir")
+	case is(syscall.ENOSPC):
+		return say("has no room left", "make room on its disk, or take another --dir")
+	case is(syscall.ENOTDIR):
+		return say("is not a directory", "take another --dir")
+	case is(fs.ErrNotExist):
+		return say("has no journal", "is --dir right?")
+	default:
+		return say("failed", "its disk may need a look")
+	}
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"batpak/causal"
+	"batpak/codec"
+	"batpak/component"
+	"batpak/component/journal"
+	"batpak/faultfs"
+
+	"github.com/spf13/cobra"
+)
+
+// verifying is what the flags of verify say.
+type verifying struct {
+	*app
+	connection
+	dir      string
+	receipts string
+	from, to uint64
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	v := &verifying{app: a}
+	cmd := &cobra.Command{
+		Use:   "verify [--from SEQ] [--to SEQ] | --receipts FILE | --dir DIR",
+		Short: "Check hashes and chains of a journal",
+		Long: `Have the node read its journal and check each event: canonical bytes, lineage, sequence without gap, and
+the hash chain of its stream. With --receipts, check that the journal has the events of receipts, as
+they say: JSON, one per line, as append --json printed them; a file, or - for standard input.
+
+With --dir a journal is checked that is not being served. As every opening of a journal does, this
+finishes first what a crash has interrupted.
+
+What is found is printed: whether the journal is valid, how many events were checked, the last one's
+sequence and hash, and the reason when it is not valid. To a pipe these are the fields of one line. The
+exit code is 4 when it is not valid.`,
+		Example: "  batpak verify\n  batpak verify --dir /var/lib/batpak\n  batpak append --json ... | batpak verify --receipts -",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if v.to > 0 && v.from > v.to {
+				return usage("--from %d is behind --to %d", v.from, v.to)
+			}
+			if v.dir != "" {
+				return v.offline(cmd.Context())
+			}
+			nc, client, err := v.client()
+			if err != nil {
+				return err
+			}
+			defer nc.Close()
+			if v.receipts != "" {
+				return v.each(cmd.Context(), client)
+			}
+			return v.online(cmd.Context(), client)
+		},
+	}
+	v.bind(cmd)
+	f := cmd.Flags()
+	f.StringVar(&v.dir, "dir", "", "check the journal in this `directory`, which nobody serves")
+	f.StringVar(&v.receipts, "receipts", "", "check the receipts in this `file`")
+	f.Uint64Var(&v.from, "from", 0, "first `sequence`; 0 is the first there is")
+	f.Uint64Var(&v.to, "to", 0, "last `sequence`; 0 is the last there is")
+	cmd.MarkFlagsMutuallyExclusive("dir", "receipts", "from")
+	cmd.MarkFlagsMutuallyExclusive("dir", "receipts", "to")
+	return cmd
+}
+
+// A range is checked in parts, so that there is progress to show and no answer is waited for long.
+const (
+	firstPart = 2000                   // events
+	partTime  = 500 * time.Millisecond // what a part should take
+	mostPart  = 1 << 20                // events
+)
+
+// check checks a range of sequences and returns what was found.
+type check func(ctx context.Context, from, to uint64) (codec.VerifyReply, error)
+
+// inParts has a range checked in parts, up to a wrong one.
+func (v *verifying) inParts(ctx context.Context, from, to uint64, check check) (codec.VerifyReply, error) {
+	total := codec.VerifyReply{Valid: true}
+	bar := v.newProgress(int64(to-from+1), "verify", "events")
+	defer bar.Finish()
+	for size := uint64(firstPart); from <= to; {
+		last := min(from+size-1, to)
+		began := time.Now()
+		part, err := check(ctx, from, last)
+		if err != nil {
+			return total, err
+		}
+		total.Checked += part.Checked
+		total.Valid, total.Reason, total.Head, total.Hash = part.Valid, part.Reason, part.Head, part.Hash
+		if !part.Valid {
+			break
+		}
+		_ = bar.Add64(int64(last - from + 1)) // a terminal that cannot be written to shows nothing
+		from = last + 1
+		if took := time.Since(began); took < partTime {
+			size = min(2*size, mostPart)
+		} else if took > 2*partTime {
+			size = max(size/2, firstPart)
+		}
+	}
+	return total, nil
+}
+
+// online has the node check.
+func (v *verifying) online(ctx context.Context, client *component.Client) error {
+	st, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return v.span(ctx, st.Durable, func(ctx context.Context, from, to uint64) (codec.VerifyReply, error) {
+		// The node may be busy; what it checks is little.
+		ctx, cancel := context.WithTimeout(ctx, max(v.timeout, 30*time.Second))
+		defer cancel()
+		return client.Verify(ctx, from, to)
+	})
+}
+
+// span checks what the flags say of a journal that ends at head, and tells.
+func (v *verifying) span(ctx context.Context, head uint64, check check) error {
+	from, to := max(v.from, 1), head
+	if v.to > 0 {
+		to = min(v.to, head)
+	}
+	began := time.Now()
+	found := codec.VerifyReply{Valid: true, Head: head}
+	if from <= to {
+		var err error
+		if found, err = v.inParts(ctx, from, to, check); err != nil {
+			return err
+		}
+	}
+	return v.tell(&found, time.Since(began))
+}
+
+// offline opens the journal itself.
+func (v *verifying) offline(ctx context.Context) (err error) {
+	if _, err := os.Stat(filepath.Join(v.dir, "journal.meta")); err != nil {
+		return inDir(v.dir, err)
+	}
+	root, err := os.OpenRoot(v.dir)
+	if err != nil {
+		return inDir(v.dir, err)
+	}
+	defer root.Close()
+	name := ""
+	if v.flags.Changed("journal") {
+		name = v.journal
+	}
+	j, err := journal.Open(ctx, faultfs.Dir(root), journal.Options{Name: name})
+	if err != nil {
+		return inDir(v.dir, err)
+	}
+	defer func() {
+		if e := j.Close(); err == nil && e != nil {
+			err = inDir(v.dir, e)
+		}
+	}()
+	return v.span(ctx, j.Visible(), func(ctx context.Context, from, to uint64) (codec.VerifyReply, error) {
+		return verifyJournal(ctx, j, from, to)
+	})
+}
+
+// verifyJournal is what a node answers, from a journal that nobody serves.
+func verifyJournal(ctx context.Context, j *journal.Journal, from, to uint64) (codec.VerifyReply, error) {
+	found, err := j.Verify(ctx, from, to)
+	reply := codec.VerifyReply{Valid: err == nil, Checked: found.Checked, Head: found.Head, Hash: found.Hash}
+	var wrong *journal.VerifyError
+	if errors.As(err, &wrong) || errors.Is(err, journal.ErrDamaged) {
+		reply.Reason, err = trim(err), nil
+	}
+	return reply, err
+}
+
+// each has the node check receipts.
+func (v *verifying) each(ctx context.Context, client *component.Client) error {
+	var from io.Reader = v.in
+	if v.receipts != "-" {
+		f, err := os.Open(v.receipts)
+		if err != nil {
+			var path *fs.PathError
+			if errors.As(err, &path) {
+				err = path.Err
+			}
+			return usage("--receipts %s: %w", v.receipts, err)
+		}
+		defer f.Close()
+		from = f
+	}
+	began := time.Now()
+	total := codec.VerifyReply{Valid: true}
+	bar := v.newProgress(-1, "verify", "receipts")
+	defer bar.Finish()
+	lines := bufio.NewScanner(from)
+	for number := 1; lines.Scan(); number++ {
+		receipt, err := receiptOf(lines.Bytes())
+		if err != nil {
+			return fmt.Errorf("receipt in line %d: %w", number, err)
+		}
+		found, err := client.VerifyReceipt(ctx, receipt)
+		if err != nil {
+			return fmt.Errorf("receipt in line %d: %w", number, err)
+		}
+		total.Checked += found.Checked
+		total.Head, total.Hash = found.Head, found.Hash
+		if !found.Valid {
+			total.Valid, total.Reason = false, fmt.Sprintf("receipt in line %d: %s", number, found.Reason)
+			break
+		}
+		_ = bar.Add(1)
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return v.tell(&total, time.Since(began))
+}
+
+// receiptOf reads a receipt. A reply's unknown keys are passed over, so a line's number may be in
+// it.
+func receiptOf(line []byte) (codec.Receipt, error) {
+	var r codec.Receipt
+	err := codec.Unmarshal(line, codec.JSON, &r)
+	return r, err
+}
+
+// tell prints what was found.
+func (v *verifying) tell(found *codec.VerifyReply, took time.Duration) error {
+	if err := v.show(found, took); err != nil {
+		return err
+	}
+	if !found.Valid {
+		return &toldError{exitDamaged}
+	}
+	return nil
+}
+
+func (v *verifying) show(found *codec.VerifyReply, took time.Duration) error {
+	hash := func(h causal.Hash) string {
+		if h.IsZero() {
+			return ""
+		}
+		return h.String()
+	}
+	word, look := "valid", green
+	if !found.Valid {
+		word, look = "not valid", red
+	}
+	switch v.screen.form {
+	case forMachine:
+		return v.screen.body(found)
+	case forPipe:
+		return v.screen.table(column{}, column{}, column{}, column{}, column{}).row(word,
+			strconv.FormatUint(found.Checked, 10), strconv.FormatUint(found.Head, 10), hash(found.Hash), found.Reason)
+	}
+	list := []pair{
+		{"journal", word, look}, {"checked", fmt.Sprintf("%s in %s, %s", grouped(found.Checked), brief(took), rate(found.Checked, took)), plain},
+		{"head", grouped(found.Head), plain}, {"hash", hash(found.Hash), dim},
+	}
+	if found.Reason != "" {
+		list = append(list, pair{"reason", found.Reason, red})
+	}
+	return v.screen.pairs(list...)
+}
