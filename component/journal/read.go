@@ -161,18 +161,19 @@ func (j *Journal) Scan(ctx context.Context, after uint64, maxBytes int, visit fu
 
 func (j *Journal) scan(ctx context.Context, after, until uint64, maxBytes int, visit func(seq uint64, envelope []byte) error) (last uint64, err error) {
 	last = after
-	var t *tape
+	t := tapes.Get().(*tape)
+	defer t.release()
 	var off int64
 	for last < until && maxBytes > 0 {
 		s, x, err := j.segmentOf(last + 1)
 		if err != nil {
 			return last, j.readable(err)
 		}
-		if t == nil || t.s != s {
+		if t.s != s {
 			if off, err = x.offset(int(last + 1 - s.first)); err != nil {
 				return last, j.readable(err)
 			}
-			t = &tape{s: s, chunk: min(tapeChunk, maxBytes+frameHeader)}
+			t.load(s)
 		}
 		end := min(until, s.first+uint64(x.count())-1)
 		for last < end && maxBytes > 0 {

@@ -6,20 +6,38 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"sync"
 
 	"batpak/causal"
 	"batpak/codec"
 )
 
-// tape reads a segment forward in large pieces.
+// tape reads a segment forward, in pieces that grow: who reads little pays for little.
 type tape struct {
 	s     *segment
 	base  int64 // offset in the file of buf[0]
 	buf   []byte
-	chunk int // bytes to read at a time; tapeChunk when 0
+	chunk int64 // bytes to read the next time
 }
 
-const tapeChunk = 1 << 20
+const (
+	firstChunk = 8 << 10
+	lastChunk  = 1 << 20
+)
+
+// tapes keeps the memory of tapes that are not in use.
+var tapes = sync.Pool{New: func() any { return new(tape) }}
+
+// load makes the tape read s.
+func (t *tape) load(s *segment) { *t = tape{s: s, buf: t.buf[:0], chunk: firstChunk} }
+
+// release gives the tape back, unless an uncommonly large event made it grow.
+func (t *tape) release() {
+	if cap(t.buf) <= 2*lastChunk {
+		t.load(nil)
+		tapes.Put(t)
+	}
+}
 
 // at returns the n bytes at off, which stay valid until the next call. Bytes before keep are
 // forgotten. Past the segment's end it returns io.EOF.
@@ -34,12 +52,9 @@ func (t *tape) at(off int64, n int, keep int64) ([]byte, error) {
 		} else if drop != 0 {
 			t.base, t.buf = keep, t.buf[:0]
 		}
-		chunk := t.chunk
-		if chunk == 0 {
-			chunk = tapeChunk
-		}
 		have := t.base + int64(len(t.buf))
-		want := min(max(off+int64(n), have+int64(chunk)), t.s.size)
+		want := min(max(off+int64(n), have+t.chunk), t.s.size)
+		t.chunk = min(2*t.chunk, lastChunk)
 		t.buf = grow(t.buf, int(want-t.base))
 		piece := t.buf[len(t.buf):int(want-t.base)]
 		if _, err := t.s.file.ReadAt(piece, have); err != nil {
@@ -70,7 +85,9 @@ type tail struct {
 // scan reads the frames from the segment's start and visits the events of whole batches. It
 // stops where the frames do; what lies behind is for the caller to judge.
 func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, error) {
-	t := tape{s: s}
+	t := tapes.Get().(*tape)
+	defer t.release()
+	t.load(s)
 	end := tail{end: segmentStart, synced: segmentStart, next: s.first}
 	var pending []logEvent // of the batch that is being read; offsets only
 	var sizes []int
@@ -114,7 +131,7 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 			}
 			end.end, end.epoch, end.marked = next, f.epoch, true
 		case frameCommit:
-			if err := s.checkCommit(&t, parseCommit(whole[frameHeader:]), end, off, len(pending)); err != nil {
+			if err := s.checkCommit(t, parseCommit(whole[frameHeader:]), end, off, len(pending)); err != nil {
 				return end, err
 			}
 			for i, ev := range pending {
@@ -160,10 +177,12 @@ func (s *segment) checkCommit(t *tape, c commit, end tail, off int64, events int
 // write, of bytes that nobody was promised, gives clean == false and no error. Damage to bytes
 // that were durable once is a DamageError.
 func (s *segment) judge(ctx context.Context, end tail) (clean bool, err error) {
-	t := tape{s: s}
+	t := tapes.Get().(*tape)
+	defer t.release()
+	t.load(s)
 	first := int64(-1) // first byte that was written
 	for off := end.end; off < s.size; off += 8 {
-		if (off-end.end)%tapeChunk == 0 {
+		if (off-end.end)%lastChunk == 0 {
 			if err := ctx.Err(); err != nil {
 				return false, err
 			}

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type config struct {
 	rounds   int
 	duration time.Duration // of one measurement; a fifth of it goes before, as warm-up
 	dir      string        // where the temporary directories go; must be on a real disk
+	only     string        // contestants to measure; all when empty
+	profile  string        // file for a CPU profile
 }
 
 func main() {
@@ -49,6 +52,8 @@ func run() (err error) {
 	flag.IntVar(&c.rounds, "rounds", 5, "rounds; a row is the median of them")
 	flag.DurationVar(&c.duration, "duration", 2*time.Second, "how long one measurement takes")
 	flag.StringVar(&c.dir, "dir", "", "directory for the files, on the disk to measure (default: the system's for temporary files)")
+	flag.StringVar(&c.only, "only", "", "measure only the contestant with this name")
+	flag.StringVar(&c.profile, "cpuprofile", "", "file to write a CPU profile to")
 	flag.Parse()
 	for level := range strings.SplitSeq(*inflight, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(level))
@@ -73,10 +78,30 @@ func run() (err error) {
 			return err
 		}
 	}
+	if c.profile != "" {
+		stop, err := profile(c.profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	all, err := bench.Rounds(c.rounds, r.runs(c)...)
 	if err != nil {
 		return err
 	}
 	rows, ratios := summary(all)
 	return bench.Print(os.Stdout, rows, ratios)
+}
+
+// profile starts a CPU profile, and returns what ends it.
+func profile(name string) (stop func(), err error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }, nil
 }

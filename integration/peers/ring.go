@@ -10,7 +10,8 @@ import (
 )
 
 // contestants are all that take part, in the order of the table.
-var contestants = []func(*ring, int) error{enterDisk, enterEcho, enterJetStream, enterPebble, enterJournal, enterSealedJournal}
+var contestants = []func(*ring, int) error{enterDisk, enterEcho, enterJetStream,
+	enterAppend, enterAppendOnward, enterAppendSealed, enterPebble, enterJournal, enterSealedJournal}
 
 // Names of the contestants.
 const (
@@ -70,7 +71,7 @@ func (r *ring) runs(c config) []func() (bench.Row, error) {
 	var runs []func() (bench.Row, error)
 	for _, e := range r.entries {
 		for _, inflight := range c.inflight {
-			if e.alone && inflight != 1 {
+			if e.alone && inflight != 1 || c.only != "" && c.only != e.name {
 				continue
 			}
 			load := bench.Load{Name: e.name, Inflight: inflight, Warmup: c.duration / 5, Duration: c.duration}
