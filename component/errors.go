@@ -58,6 +58,10 @@ func errorReply(err error) codec.ErrorReply {
 		if reply.Message = denial.Message; reply.Message == "" {
 			reply.Message = "denied by " + denial.Gate + ": " + denial.Code
 		}
+		// What is around the denial says which event of a batch it is about.
+		if where, ok := strings.CutSuffix(err.Error(), denial.Error()); ok {
+			reply.Message = where + reply.Message
+		}
 		reply.Details = map[string]any{}
 		for k, v := range denial.Details {
 			reply.Details[k] = v
@@ -110,8 +114,17 @@ func errorReply(err error) codec.ErrorReply {
 	default:
 		reply.Message = errDefect.Error() // what it is exactly is for the node's log alone
 	}
-	reply.Message = printable(strings.TrimPrefix(reply.Message, "component: "))
+	reply.Message = printable(plainly(reply.Message, reply.Code))
 	return reply
+}
+
+// plainly takes off the front of a message what its reader has no use for: the names of our
+// packages, and the code that stands beside it.
+func plainly(message string, code codec.Code) string {
+	for _, front := range [...]string{"component: ", "journal: ", "codec: ", string(code) + ": "} {
+		message = strings.TrimPrefix(message, front)
+	}
+	return message
 }
 
 // printable makes s fit for a header and a log: no control characters, no invalid UTF-8, and

@@ -27,7 +27,7 @@ func TestFloodIsAnsweredWithBusyAtOnceAndMemoryStaysFlat(t *testing.T) {
 	disk.Add(faultfs.Rule{On: faultfs.OpSyncData, Sticky: true, Do: faultfs.Block(gate)})
 
 	// While the disk hangs, many more come in than the queue has room for.
-	const n, window = 50_000, 2000
+	const n, window = 20_000, 2000
 	var busy, done atomic.Int64
 	replies := make(chan string, n)
 	inbox := b.nc.NewInbox()

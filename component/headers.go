@@ -70,6 +70,9 @@ func headerValue(h micro.Headers, name string) (value string, there bool, err er
 // keep. Tracing never fails a request.
 func traceOf(h micro.Headers) string {
 	v := h.Get(headerTraceparent)
+	if v == "" {
+		v = h.Get("Traceparent") // as libraries for HTTP write it
+	}
 	if len(v) > maxTraceparent {
 		return ""
 	}

@@ -164,10 +164,10 @@ func (n *Node) selected(ctx context.Context, body *codec.OpenRequest, room int) 
 		}
 		ev, err := n.journal.Get(id)
 		if err == nil && body.Scope != "" && ev.Scope != body.Scope {
-			err = journal.ErrNotFound
+			err = fmt.Errorf("journal: event %s: %w", id, journal.ErrNotFound) // as if it were not there
 		}
 		if err != nil {
-			return page, fmt.Errorf("event %s: %w", id, err)
+			return page, err
 		}
 		if room -= len(ev.Envelope); room < 0 && len(page.Envelopes) > 0 {
 			page.More = true
