@@ -1,42 +1,15 @@
 package journal_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"testing"
 
 	"batpak/causal"
 	"batpak/component/journal"
-	"batpak/faultfs"
 	"batpak/keystore"
 )
-
-func openDir(tb testing.TB, dir string, o journal.Options) *journal.Journal {
-	tb.Helper()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	j, err := journal.Open(context.Background(), faultfs.Dir(root), o)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := j.Close(); err != nil {
-			tb.Error(err)
-		}
-		root.Close()
-	})
-	return j
-}
-
-// payload is a msgpack bin of n bytes in all.
-func payload(n int) []byte {
-	return append([]byte{0xc5, byte((n - 3) >> 8), byte(n - 3)}, bytes.Repeat([]byte{'x'}, n-3)...)
-}
 
 func BenchmarkAppend(b *testing.B) {
 	for _, seal := range []keystore.Granularity{keystore.None, keystore.Entity} {

@@ -129,8 +129,9 @@
 //   - rotten: a frame behind says they were durable. That is a DamageError with file, offset and
 //     sequence, as is damage anywhere else. Nothing is changed then.
 //
-// Frames behind the last promise are written again and synced before anything is built upon them: a
-// process that died, or whose sync failed, may have left them in the system's cache alone.
+// Before anything is built upon what was found, the folders are synced, and the frames behind the
+// last promise are written again and synced: a process that died, or whose sync failed, may have
+// left names and frames in the system's cache alone.
 //
 // Of a group that was synced last before the power went, and rotted before the next Open, nothing says
 // that it was durable; it is taken for torn. A journal that was closed has its mark for that.

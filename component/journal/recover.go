@@ -54,6 +54,9 @@ func (j *Journal) load(ctx context.Context) error {
 	if err := j.restoreClock(); err != nil {
 		return err
 	}
+	if err := j.syncNames(); err != nil {
+		return err
+	}
 	if err := j.mend(ctx, j.active(), end); err != nil {
 		return err
 	}
@@ -167,6 +170,18 @@ func (j *Journal) restoreClock() error {
 	}
 	j.clock.Advance(ev.Time)
 	j.ids.Observe(ev.ID)
+	return nil
+}
+
+// syncNames makes durable the names that were found. A process that died between a rename and the
+// sync of its folder leaves a name that is readable, and that a loss of power would take along,
+// with all that was built upon it.
+func (j *Journal) syncNames() error {
+	for _, dir := range []string{keysDir, segmentDir, "."} {
+		if err := j.fsys.SyncDir(dir); err != nil && !(dir == keysDir && errors.Is(err, fs.ErrNotExist)) {
+			return fmt.Errorf("journal: sync the names in folder %s: %w", dir, err)
+		}
+	}
 	return nil
 }
 
