@@ -4,12 +4,15 @@ import (
 	"hash/crc32"
 
 	"batpak/causal"
+	"batpak/codec"
+	"batpak/keystore"
 )
 
 // group is a commit batch: what the sequencer has staged and the committer writes with one sync.
 type group struct {
 	gen    uint64 // the sequencer's generation: groups of a generation that failed are not written
 	buf    []byte // frames, whose headers the committer fills in
+	clear  []byte // the payloads of the sealed events, before they were sealed
 	events []stagedEvent
 	keys   []stagedKey
 	reqs   []*request // in order; some were refused and have no events
@@ -23,9 +26,9 @@ type stagedEvent struct {
 	stream  causal.Stream
 	head    causal.Head // of the stream, after the event
 	id      causal.EventID
-	off     int32  // of its frame in buf
-	size    int32  // of its envelope
-	payload []byte // in clear, for gates
+	off     int32 // of its frame in buf
+	size    int32 // of its envelope
+	clear   int32 // of its payload in the group's clear, when it is sealed
 	sealed  bool
 	prev    stagedRef // the stream's event before it, if that was staged too
 	prevSeq uint64    // sequence of the stream's event before it; what prev points to is gone once that is settled
@@ -49,6 +52,16 @@ func (r stagedRef) event() *stagedEvent { return &r.group.events[r.i] }
 func (g *group) envelope(e *stagedEvent) []byte {
 	start := int(e.off) + frameHeader
 	return g.buf[start : start+int(e.size)]
+}
+
+// event returns a staged event with its payload in clear. Both are part of the group's memory: the
+// batch that they came with may be its caller's again.
+func (g *group) event(e *stagedEvent) (causal.Event, []byte, error) {
+	ev, err := codec.DecodeEnvelope(g.envelope(e))
+	if err != nil || !e.sealed {
+		return ev, ev.Data, err
+	}
+	return ev, g.clear[e.clear:][:len(ev.Data)-keystore.Overhead], nil
 }
 
 func (g *group) full() bool { return len(g.buf) >= groupBytes || len(g.events) >= groupEvents }
@@ -80,8 +93,9 @@ func (g *group) finish(s *segment, first uint64) {
 // reset makes the group empty and keeps its memory, unless that grew out of the ordinary.
 func (g *group) reset() {
 	if cap(g.buf) > 2*groupBytes {
-		g.buf = nil
+		g.buf, g.clear = nil, nil
 	}
-	clear(g.events) // drops payloads and references to other groups
-	*g = group{buf: g.buf[:0], events: g.events[:0], keys: g.keys[:0]}
+	clear(g.events) // drops references to other groups
+	clear(g.clear)
+	*g = group{buf: g.buf[:0], clear: g.clear[:0], events: g.events[:0], keys: g.keys[:0]}
 }

@@ -160,7 +160,7 @@ func (s *sequencer) rollBack(failed *group) {
 // stage judges one request. What it refuses leaves no trace but the request's error.
 func (s *sequencer) stage(r *request) {
 	g := s.group
-	mark := stageMark{events: len(g.events), keys: len(g.keys), buf: len(g.buf), next: s.next}
+	mark := stageMark{events: len(g.events), keys: len(g.keys), buf: len(g.buf), clear: len(g.clear), next: s.next}
 	r.receipts, r.err = nil, nil
 	if err := s.try(r); err != nil {
 		s.undo(mark)
@@ -171,8 +171,8 @@ func (s *sequencer) stage(r *request) {
 
 // stageMark is where a group stood before a request.
 type stageMark struct {
-	events, keys, buf int
-	next              uint64
+	events, keys, buf, clear int
+	next                     uint64
 }
 
 func (s *sequencer) undo(m stageMark) {
@@ -189,7 +189,7 @@ func (s *sequencer) undo(m stageMark) {
 		delete(s.keys, k.hash)
 	}
 	clear(g.events[m.events:])
-	g.events, g.keys, g.buf = g.events[:m.events], g.keys[:m.keys], g.buf[:m.buf]
+	g.events, g.keys, g.buf, g.clear = g.events[:m.events], g.keys[:m.keys], g.buf[:m.buf], g.clear[:m.clear]
 	s.next = m.next
 }
 

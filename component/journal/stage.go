@@ -132,8 +132,7 @@ func (s *sequencer) eventAt(seq uint64) (causal.Event, []byte, error) {
 	if err != nil {
 		return causal.Event{}, nil, err
 	}
-	ev, err := codec.DecodeEnvelope(g.envelope(e))
-	return ev, e.payload, err
+	return g.event(e)
 }
 
 // conditions checks what an append expects of the journal as it is before its batch.
@@ -316,10 +315,13 @@ func (s *sequencer) write(permit *gates.Permit, head causal.Head, renew bool) (c
 	stream := h.Stream()
 	e := stagedEvent{
 		stream: stream, head: head.Next(&h, hash), id: h.ID,
-		off: int32(start), size: int32(size), payload: p.Data, sealed: key != nil, prev: s.staged[stream].last, prevSeq: head.Seq,
+		off: int32(start), size: int32(size), clear: int32(len(g.clear)), sealed: key != nil, prev: s.staged[stream].last, prevSeq: head.Seq,
 	}
 	g.events = append(g.events, e)
-	g.sealed = g.sealed || key != nil
+	if key != nil {
+		g.clear = append(g.clear, p.Data...)
+		g.sealed = true
+	}
 	s.staged[stream] = stagedHead{head: e.head, last: stagedRef{g, len(g.events) - 1}}
 	s.next++
 	if h.Version == 1 {

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"batpak/causal"
-	"batpak/codec"
 	"batpak/gates"
 )
 
@@ -38,12 +37,12 @@ func (s *sequencer) streamEvents(stream causal.Stream, after uint64) iter.Seq2[g
 		}
 		for _, ref := range staged {
 			e := ref.event()
-			ev, err := codec.DecodeEnvelope(ref.group.envelope(e))
+			ev, payload, err := ref.group.event(e)
 			state := causal.Plain
 			if e.sealed {
 				state = causal.Opened
 			}
-			if !yield(gates.Event{Event: ev, Payload: e.payload, State: state}, err) || err != nil {
+			if !yield(gates.Event{Event: ev, Payload: payload, State: state}, err) || err != nil {
 				return
 			}
 		}
