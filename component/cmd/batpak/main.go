@@ -56,8 +56,6 @@ have permitted it and it is on disk, and goes onward into JetStream.
 Begin with "batpak demo".`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// It runs when flags and arguments are understood: errors before it are about those.
-		PersistentPreRun: func(*cobra.Command, []string) { a.screen = a.newScreen() },
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
@@ -70,5 +68,13 @@ Begin with "batpak demo".`,
 		a.headCommand(), a.statusCommand(), a.verifyCommand(),
 		a.benchCommand(), a.versionCommand(),
 	)
+	for _, cmd := range root.Commands() {
+		do := cmd.RunE
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			// Flags and arguments are understood: errors before this are about the command line.
+			a.screen = a.newScreen()
+			return do(cmd, args)
+		}
+	}
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -25,7 +26,7 @@ type serving struct {
 	replicas                  int
 	drainTime                 time.Duration
 	logFormat, logLevel       string
-	demoGates                 bool
+	demo                      bool
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -61,16 +62,14 @@ the exit code is 0. A second signal ends it at once; nothing that was acknowledg
 	f.DurationVar(&s.drainTime, "drain-timeout", 30*time.Second, "how long a drain may take")
 	f.StringVar(&s.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 	f.StringVar(&s.logLevel, "log-level", "info", "least level that is logged: debug, info, warn or error")
-	f.BoolVar(&s.demoGates, "demo-gates", false, "judge appends by the gates of the demo")
+	f.BoolVar(&s.demo, "demo", false, "judge appends by the gates of the demo, and end with standard input")
 	for name, values := range map[string][]string{
 		"seal":   {"none", "entity", "category", "kind", "event", "subject"},
 		"onward": {"jetstream", "none"}, "log-format": {"text", "json"}, "log-level": {"debug", "info", "warn", "error"},
 	} {
 		complete(cmd, name, values)
 	}
-	// Neither can fail: the flags are there.
-	_ = cmd.MarkFlagRequired("dir")
-	_ = f.MarkHidden("demo-gates")
+	_ = f.MarkHidden("demo") // it fails for a flag that is not there
 	return cmd
 }
 
@@ -81,9 +80,20 @@ func complete(cmd *cobra.Command, flag string, values []string) {
 }
 
 func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
+	if s.dir == "" {
+		return usage("serve needs --dir")
+	}
 	cfg, err := s.config(cmd)
 	if err != nil {
 		return err
+	}
+	if s.demo {
+		ended, end := context.WithCancel(ctx)
+		ctx = ended
+		go func() { // it ends with standard input, or with the process
+			_, _ = io.Copy(io.Discard, s.in)
+			end()
+		}()
 	}
 	if err := s.connection.complete(); err != nil {
 		return err
@@ -131,7 +141,7 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	default:
 		return cfg, usage("--onward %q is neither jetstream nor none", s.onward)
 	}
-	if s.demoGates {
+	if s.demo {
 		cfg.Gates, err = demoGates()
 	}
 	return cfg, err

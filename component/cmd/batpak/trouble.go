@@ -128,12 +128,13 @@ func trim(err error) string {
 
 // explainRefusal is a node's refusal in a line.
 func explainRefusal(e *component.Error) string {
-	text := fmt.Sprintf("%s: %s", e.Code, printable(e.Message))
+	what := printable(trim(errors.New(e.Message)))
+	text := fmt.Sprintf("%s: %s", e.Code, what)
 	if e.Gate != "" {
-		text = fmt.Sprintf("%s by gate %s: %s", e.Code, printable(e.Gate), printable(e.Message))
+		text = fmt.Sprintf("%s by gate %s: %s", e.Code, printable(e.Gate), what)
 	}
-	if conflict, ok := e.Conflict(); ok && conflict.Version != nil {
-		return fmt.Sprintf("%s; the stream is at version %d", text, *conflict.Version)
+	if e.Code == codec.CodeConflict {
+		return text // it names the version, or the event, already
 	}
 	details := maps.Clone(e.Details)
 	delete(details, "events")
@@ -177,7 +178,7 @@ func inDir(dir string, err error) error {
 func (e *dirError) explain() (code int, text string) {
 	is := func(target error) bool { return errors.Is(e.err, target) }
 	say := func(what, then string) (int, string) {
-		return exitFailed, fmt.Sprintf("%s %s: %s; %s", e.dir, what, trim(e.err), then)
+		return exitFailed, fmt.Sprintf("%s %s: %s; %s", e.dir, what, e.detail(), then)
 	}
 	switch {
 	case is(journal.ErrLocked):
@@ -200,4 +201,23 @@ func (e *dirError) explain() (code int, text string) {
 	default:
 		return say("failed", "its disk may need a look")
 	}
+}
+
+// detail is the part of the error that says what exactly is wrong.
+func (e *dirError) detail() string {
+	var damage *journal.DamageError
+	var path *fs.PathError
+	switch {
+	case errors.As(e.err, &damage):
+		return trim(damage)
+	case errors.As(e.err, &path):
+		return path.Error()
+	}
+	text := e.err.Error()
+	for _, kind := range []error{journal.ErrForeign, journal.ErrGranularity} {
+		if _, detail, found := strings.Cut(text, kind.Error()+": "); found {
+			return detail
+		}
+	}
+	return trim(e.err)
 }

@@ -51,6 +51,9 @@ exit code is 4 when it is not valid.`,
 			if v.to > 0 && v.from > v.to {
 				return usage("--from %d is behind --to %d", v.from, v.to)
 			}
+			if v.receipts != "" && (v.dir != "" || v.from > 0 || v.to > 0) {
+				return usage("--receipts goes without --dir, --from and --to")
+			}
 			if v.dir != "" {
 				return v.offline(cmd.Context())
 			}
@@ -71,8 +74,6 @@ exit code is 4 when it is not valid.`,
 	f.StringVar(&v.receipts, "receipts", "", "check the receipts in this `file`")
 	f.Uint64Var(&v.from, "from", 0, "first `sequence`; 0 is the first there is")
 	f.Uint64Var(&v.to, "to", 0, "last `sequence`; 0 is the last there is")
-	cmd.MarkFlagsMutuallyExclusive("dir", "receipts", "from")
-	cmd.MarkFlagsMutuallyExclusive("dir", "receipts", "to")
 	return cmd
 }
 
