@@ -1,0 +1,30 @@
+// Package integration has tests alone: they build the batpak program, run it, and look at it from
+// outside, as a client in another language and an operator would.
+//
+// # What is tested here
+//
+//   - raw_test.go: requests made of nothing but a connection and the protocol's page
+//   - kill_test.go: SIGKILL at random moments, and what must be there after each restart
+//   - drain_test.go: SIGTERM answers everything that was sent, and leaves nothing to recover
+//   - flood_test.go: more than the queue holds is answered with busy, in a flat amount of memory
+//   - refusal_test.go: directories that the program must not serve
+//   - disk_test.go: writes that fail while the program runs
+//   - onward_test.go: the onward stream after its server was away, or the stream was deleted
+//
+// wire_test.go is the client: MessagePack, subjects, envelopes and receipts, written a second time
+// from the protocol's page, with nothing of this module imported. So the tests find out when the
+// code and the page part. program_test.go runs the program; every process that it starts ends
+// with its test, and with the test process, however that ends.
+//
+// # Longer runs
+//
+// The kill test prints the seed of its random choices and what it did. It kills a process 13 times
+// for each way of sealing; for a longer run, or one seed again:
+//
+//	go test ./integration -run TestKill -v -timeout 2h -kills 1000 -seed 7
+//
+// The moments of the kills are the machine's, so the same seed makes the same requests, and not
+// the same crash. -race-program builds the program with the race detector.
+//
+// The folder peers is a module of its own: benchmarks beside other products.
+package integration

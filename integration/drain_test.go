@@ -1,0 +1,146 @@
+package integration
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+)
+
+// TestTerminateAnswersWhatWasSentAndLeavesNothingToRecover sends SIGTERM while thousands of requests
+// wait to be worked on.
+func TestTerminateAnswersWhatWasSentAndLeavesNothingToRecover(t *testing.T) {
+	const each = 3000
+	dir := newDir(t)
+	p := serve(t, "--dir", dir, "--listen", "127.0.0.1:0")
+	replies := make([]chan *nats.Msg, connections)
+	closed := make(chan struct{}, connections)
+	for i := range replies {
+		nc := p.connect(nats.ClosedHandler(func(*nats.Conn) { closed <- struct{}{} }))
+		// A channel subscription has everything that came in before the connection ended.
+		replies[i] = make(chan *nats.Msg, 2*each)
+		inbox := nats.NewInbox()
+		if _, err := nc.ChanSubscribe(inbox+".*", replies[i]); err != nil {
+			t.Fatal(err)
+		}
+		for n := range each {
+			op := &operation{id: fmt.Sprintf("c%d-%d", i, n), stream: n%10 == 0, entries: []entry{{"shop", fmt.Sprintf("e%d", n%7), 0, 0x1001}}}
+			subject, body := op.request()
+			if err := nc.PublishRequest(base+subject, fmt.Sprintf("%s.%d", inbox, n), pack(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := nc.FlushWithContext(within(t)); err != nil { // the server has them
+			t.Fatal(err)
+		}
+	}
+	p.stop()
+	for range replies {
+		select {
+		case <-closed:
+		case <-within(t).Done():
+			t.Fatal("a connection outlives its server")
+		}
+	}
+
+	var acknowledged []receipt
+	refused := 0
+	for i, c := range replies {
+		close(c)
+		answered := map[string]bool{}
+		for msg := range c {
+			if answered[msg.Subject] {
+				t.Errorf("connection %d: two answers on %s", i, msg.Subject)
+			}
+			answered[msg.Subject] = true
+			err := refusalIn(msg)
+			if refusedWith(err, "unavailable") {
+				refused++
+				continue
+			}
+			var f fields
+			var r receipt
+			if err == nil {
+				f, err = unpackFields(msg.Data)
+			}
+			if err == nil {
+				r, err = receiptOf(f)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			acknowledged = append(acknowledged, r)
+		}
+		if len(answered) != each {
+			t.Errorf("connection %d: %d answers to %d requests", i, len(answered), each)
+		}
+	}
+	t.Logf("%d acknowledged, %d refused as unavailable", len(acknowledged), refused)
+
+	// Opening again writes nothing into the log: there was nothing to recover.
+	before := segmentSums(t, dir)
+	p = serve(t, "--dir", dir, "--listen", "127.0.0.1:0")
+	for name, sum := range segmentSums(t, dir) {
+		if before[name] != sum {
+			t.Errorf("%s was changed by opening it", name)
+		}
+	}
+	c := client{p.connect()}
+	events := readAll(t, c)
+	if len(events) != len(acknowledged) {
+		t.Fatalf("%d events, %d acknowledged", len(events), len(acknowledged))
+	}
+	for _, r := range acknowledged {
+		if events[r.seq-1].hash != r.hash {
+			t.Fatalf("event %d has another hash than its receipt", r.seq)
+		}
+	}
+	if err := c.onwardEqualsJournal(within(t), events); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+}
+
+// readAll returns the events of a journal, whose chain was checked.
+func readAll(t testing.TB, c client) []event {
+	t.Helper()
+	var events []event
+	var ch chain
+	for e, err := range c.journal(within(t)) {
+		if err == nil {
+			err = ch.next(&e)
+		}
+		if err != nil {
+			t.Fatalf("read event %d: %v", len(events)+1, err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// segmentSums are the checksums of a journal's segments.
+func segmentSums(t testing.TB, dir string) map[string][32]byte {
+	t.Helper()
+	sums := map[string][32]byte{}
+	for _, name := range segmentFiles(t, dir) {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[name] = sha256.Sum256(b)
+	}
+	return sums
+}
+
+// segmentFiles are the paths of a journal's segments, in order.
+func segmentFiles(t testing.TB, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "segments", "*.seg"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no segments in %s: %v", dir, err)
+	}
+	return names
+}
