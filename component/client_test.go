@@ -320,7 +320,7 @@ func TestTraceContextIsKept(t *testing.T) {
 func TestPagesEndEarlyRatherThanPassTheLimit(t *testing.T) {
 	b := serve(t, noOnward)
 	ctx := soon(t)
-	const n = 30
+	const n = 10
 	payload := append([]byte{0xda, 0xea, 0x60}, strings.Repeat("\x01", 60_000)...) // six times as long in JSON
 	for range n {
 		must(b.client.AppendRaw(ctx, at("s", "e"), kind, payload))(t)

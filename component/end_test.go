@@ -73,6 +73,29 @@ func TestDrainGivesUpWithItsContext(t *testing.T) {
 	<-b.node.Done()
 }
 
+func TestDrainingNodeStillAnswersReads(t *testing.T) {
+	b := serve(t)
+	ctx := soon(t)
+	must(b.client.AppendRaw(ctx, at("s", "e"), kind, []byte{1}, component.AckStream()))(t)
+	stallStream(t, b)
+	must(b.client.AppendRaw(ctx, at("s", "e"), kind, []byte{2}))(t)
+	long, cancel := context.WithCancel(ctx)
+	drained := make(chan error)
+	go func() { drained <- b.node.Drain(long) }()
+	for must(b.client.Status(ctx))(t).State != codec.NodeDraining {
+	}
+	must(b.client.GetSeq(ctx, 2))(t)
+	_, err := b.client.AppendRaw(ctx, at("s", "e"), kind, []byte{3})
+	var refused *component.Error
+	if !errors.As(err, &refused) || !errors.Is(err, component.ErrUnavailable) || !refused.Retry {
+		t.Errorf("append to a draining node: %v", err)
+	}
+	cancel()
+	if err := <-drained; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func TestNodeEndsWithItsConnection(t *testing.T) {
 	b := serve(t)
 	must(b.client.AppendRaw(soon(t), at("s", "e"), kind, []byte{1}))(t)

@@ -97,7 +97,7 @@ const maxPage = 1 << 20
 func (n *Node) pageRoom(format codec.Format, times int) int {
 	room := min(n.maxMessage()-replyRoom, maxPage) / times
 	if format == codec.JSON {
-		room /= 2
+		room /= 3
 	}
 	return room
 }
