@@ -147,6 +147,7 @@ func TestABatchIsNeverSeenInPart(t *testing.T) {
 	stop := start(t, p)
 	looked := make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); <-looked })
 	go func() {
 		defer close(looked)
 		for ctx.Err() == nil {
@@ -159,8 +160,6 @@ func TestABatchIsNeverSeenInPart(t *testing.T) {
 	}()
 	s.add(3000) // in batches of 100
 	reach(t, p, 3000)
-	cancel()
-	<-looked
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
