@@ -96,6 +96,26 @@ func TestDrainingNodeStillAnswersReads(t *testing.T) {
 	}
 }
 
+func TestNodeServesOnWhenTheServerComesBack(t *testing.T) {
+	b := serve(t)
+	ctx := soon(t)
+	must(b.client.AppendRaw(ctx, at("s", "e"), kind, []byte{1}, component.AckStream()))(t)
+	b.server.Stop()
+	b.server.Start()
+	for {
+		// A request may be lost with the old connection; the key makes it safe to ask again.
+		try, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		r, err := b.client.AppendRaw(try, at("s", "e"), kind, []byte{2}, component.WithKey("k"), component.AckStream())
+		cancel()
+		switch {
+		case err == nil && r.Seq == 2 && r.Durable == codec.AckStream:
+			return
+		case ctx.Err() != nil || err == nil && r.Seq != 2:
+			t.Fatalf("%v %+v", err, r)
+		}
+	}
+}
+
 func TestNodeEndsWithItsConnection(t *testing.T) {
 	b := serve(t)
 	must(b.client.AppendRaw(soon(t), at("s", "e"), kind, []byte{1}))(t)
