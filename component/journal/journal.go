@@ -62,7 +62,7 @@ type Journal struct {
 // Open opens the journal in the root of fsys, or creates one there when the directory is empty
 // and o has a name. It takes the directory's lock, reads what the last process left, finishes or
 // undoes what a crash interrupted, and refuses what it cannot trust: ErrLocked, ErrForeign,
-// ErrGranularity, ErrDamaged (a *DamageError, or one of the keystore's), ErrInvalid for o. When
+// ErrGranularity, ErrDamaged (with a *DamageError, or the keystore's error), ErrInvalid for o. When
 // ctx ends while the log is being read, so does Open.
 func Open(ctx context.Context, fsys faultfs.FS, o Options) (*Journal, error) {
 	o, err := o.withDefaults()
@@ -107,7 +107,11 @@ func (j *Journal) open(ctx context.Context) error {
 	}
 	j.name, j.lineage, j.seal = m.name, m.lineage, m.seal
 	if m.seal != keystore.None {
-		if j.keys, err = keystore.Load(faultfs.Sub(j.fsys, keysDir), m.seal); err != nil {
+		j.keys, err = keystore.Load(faultfs.Sub(j.fsys, keysDir), m.seal)
+		if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, keystore.ErrNotExist) {
+			return fmt.Errorf("journal: %w: %w", ErrDamaged, err)
+		}
+		if err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}

@@ -47,9 +47,12 @@ func (j *Journal) load(ctx context.Context) error {
 			return s.damage(end.end, end.next, "segment ends before event %d, the first of the next segment", next)
 		}
 	}
-	if j.visible < from {
-		return &DamageError{File: j.active().name, Offset: end.end, Seq: j.visible + 1,
-			Reason: fmt.Sprintf("log ends at event %d, the checkpoint has seen event %d", j.visible, from)}
+	if end.next <= from {
+		at := end.end
+		if d, ok := end.broken.(*DamageError); ok {
+			at = d.Offset
+		}
+		return j.active().damage(at, end.next, "log ends before event %d, the checkpoint has seen event %d", end.next, from)
 	}
 	if err := j.restoreClock(); err != nil {
 		return err
@@ -90,13 +93,15 @@ func (j *Journal) attachIndex(s *segment, next uint64) error {
 		return err
 	}
 	if s.first+uint64(x.n) != next {
-		x.file.Close()
-		return errIndex
+		err = errIndex
+	} else {
+		s.end, err = x.offset(x.n - 1) // of its last frame: near enough for a count of bytes
 	}
-	s.index = x
-	if s.end, err = x.offset(x.n - 1); err != nil { // of its last frame: near enough for a count of bytes
+	if err != nil {
+		x.file.Close()
 		return err
 	}
+	s.index = x
 	return nil
 }
 
