@@ -115,6 +115,9 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 		case frameCRC(whole, s.crc) != f.crc:
 			end.broken = s.damage(off, end.next, "frame checksum mismatch")
 			return end, nil
+		case int64(f.synced) > off:
+			end.broken = s.damage(off, end.next, "frame promises what is behind it")
+			return end, nil
 		case f.epoch != end.epoch && (f.typ != frameMark || f.epoch < end.epoch):
 			end.broken = s.damage(off, end.next, "frame of epoch %d in epoch %d", f.epoch, end.epoch)
 			return end, nil
@@ -131,7 +134,12 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 			}
 			end.end, end.epoch, end.marked = next, f.epoch, true
 		case frameCommit:
-			if err := s.checkCommit(t, parseCommit(whole[frameHeader:]), end, off, len(pending)); err != nil {
+			err := s.checkCommit(t, parseCommit(whole[frameHeader:]), end, off, len(pending))
+			if _, ok := err.(*DamageError); ok {
+				end.broken = err
+				return end, nil
+			}
+			if err != nil {
 				return end, err
 			}
 			for i, ev := range pending {
