@@ -96,7 +96,8 @@
 //	4   n
 //	8   sequence of the first event
 //	8   the segment's salt
-//	32  zero
+//	28  zero
+//	4   CRC32C of all before, the first id and the last id
 //	4n  offset of each event's frame
 //	16n id of each event, ascending
 //	12n 64-bit FNV-1a of scope, 0x00, entity, then position; ascending

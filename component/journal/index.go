@@ -138,7 +138,8 @@ func (x *memIndex) encode(first uint64, salt [8]byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(n))
 	b = binary.LittleEndian.AppendUint64(b, first)
 	b = append(b, salt[:]...)
-	b = append(b, make([]byte, indexHeader-len(b))...)
+	b = append(b, make([]byte, indexHeader-4-len(b))...)
+	b = binary.LittleEndian.AppendUint32(b, indexSum(b, slices.Concat(x.ids[:min(n, 1)], x.ids[max(n-1, 0):])...))
 	for _, off := range x.offsets {
 		b = binary.LittleEndian.AppendUint32(b, off)
 	}
@@ -194,9 +195,30 @@ func (x *fileIndex) readHeader(s *segment) error {
 	}
 	x.ids = indexHeader + 4*int64(x.n)
 	x.byHash = x.ids + 16*int64(x.n)
-	if x.n == 0 {
-		return nil
+	var ids []causal.EventID
+	if x.n > 0 {
+		if err := x.readSpan(); err != nil {
+			return err
+		}
+		ids = append(ids, x.firstID, x.lastID)
 	}
+	if binary.LittleEndian.Uint32(h[60:]) != indexSum(h[:60], ids...) {
+		return fmt.Errorf("%w: header checksum mismatch", errIndex)
+	}
+	return nil
+}
+
+// indexSum is the checksum of an index's header, and of the ids that are believed before the
+// whole file was checked.
+func indexSum(header []byte, ids ...causal.EventID) uint32 {
+	sum := crc32.Checksum(header, castagnoli)
+	for i := range ids {
+		sum = crc32.Update(sum, castagnoli, ids[i][:])
+	}
+	return sum
+}
+
+func (x *fileIndex) readSpan() error {
 	if _, err := x.file.ReadAt(x.firstID[:], x.ids); err != nil {
 		return fmt.Errorf("%w: %w", errIndex, err)
 	}

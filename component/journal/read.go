@@ -60,6 +60,7 @@ func (j *Journal) indexOf(s *segment) (index, error) {
 			j.mu.Lock()
 			s.index = mem
 			j.mu.Unlock()
+			file.file.Close() // nobody reads it before it was checked
 		}
 	})
 	j.mu.RLock()
@@ -128,7 +129,8 @@ func (j *Journal) GetSeq(seq uint64) (ev causal.Event, err error) {
 	if err != nil {
 		return ev, j.readable(err)
 	}
-	return ev, s.decodeInto(off, seq, bytes.Clone(body), &ev)
+	err = s.decodeInto(off, seq, bytes.Clone(body), &ev)
+	return ev, err
 }
 
 // readEvent reads the frame of a visible event into buf.
