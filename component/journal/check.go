@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"batpak/causal"
 	"batpak/codec"
@@ -25,7 +26,8 @@ func (j *Journal) check(b *Batch) (size int64, err error) {
 		}
 		size += int64(n + len(b.Key))
 	}
-	if room := j.opts.SegmentBytes - segmentStart - commitBody - frameHeader; size > room {
+	room := min(j.opts.SegmentBytes-segmentStart, maxBatchBytes) - commitBody - frameHeader
+	if size > room {
 		return 0, &LimitError{What: "batch", Size: int(size), Limit: int(room)}
 	}
 	return size, nil
@@ -55,6 +57,9 @@ func (j *Journal) checkAppend(a *Append) (size int, err error) {
 	}
 	meta := 0
 	for k, v := range a.Meta {
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return 0, invalid("meta is not UTF-8")
+		}
 		meta += len(k) + len(v)
 	}
 	if meta > MaxMetaBytes {

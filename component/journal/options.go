@@ -26,6 +26,8 @@ const (
 	MaxMetaBytes   = 16 << 10 // keys and values of one event's meta together
 	MaxCauses      = 256
 
+	maxBatchBytes = 1 << 30 // offsets within a group have 31 bits
+
 	groupBytes   = 4 << 20 // a commit batch is closed at this size
 	groupEvents  = 8192    // and at so many events
 	eventRoom    = 768     // what frame and envelope need at most beside the parts of variable length
@@ -47,7 +49,8 @@ type Options struct {
 	// after the other: all appends wait for a slow one.
 	Gates *gates.Chain
 
-	// SegmentBytes is the size of a segment's file, 64 KiB to 4 GiB. It bounds a batch too.
+	// SegmentBytes is the size of a segment's file, 64 KiB to 4 GiB. It bounds a batch too, as does
+	// 1 GiB.
 	SegmentBytes int64
 
 	// MaxPayload is the largest payload, in bytes of msgpack.
