@@ -56,7 +56,7 @@ var (
 	// ErrGranularity: the journal seals by another granularity than the one asked for.
 	ErrGranularity = errors.New("seal granularity differs")
 
-	// ErrDamaged is matched by every DamageError.
+	// ErrDamaged is matched by every DamageError, and when the keyset is damaged or missing.
 	ErrDamaged = errors.New("damaged")
 )
 
@@ -108,7 +108,7 @@ const (
 type ConflictError struct {
 	Reason  string // ConflictExpect, ConflictUnless or ConflictKey
 	Version uint64 // for ConflictExpect: the stream's version now
-	Seq     uint64 // the stream's last sequence now, or that of the event that matched or has the key
+	Seq     uint64 // the stream's last sequence now, or that of the last event found to match, or of the one that has the key
 
 	// Events are the envelopes that the caller had not seen: those after the expected version,
 	// or those that matched Unless. At most 32, at most 64 KiB.

@@ -165,7 +165,7 @@ func (s *sequencer) conditions(a *Append) error {
 	if err := s.explainSelection(c, *a.Unless); err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	}
-	if len(c.Events) == 0 {
+	if c.Seq == 0 {
 		return nil
 	}
 	return c
@@ -189,35 +189,31 @@ func (s *sequencer) explain(c *ConflictError, stream causal.Stream, version uint
 // explainSelection fills in the events that match, staged ones included, and returns the conflict.
 func (s *sequencer) explainSelection(c *ConflictError, sel codec.Selection) error {
 	size := 0
-	full := func(envelope []byte) bool {
-		size += len(envelope)
-		return len(c.Events) == conflictMost || size > conflictSize && len(c.Events) > 0
-	}
-	note := func(ev *causal.Event) {
-		c.Events = append(c.Events, bytes.Clone(ev.Envelope))
+	note := func(ev *causal.Event) (full bool) {
 		if c.Reason == ConflictUnless {
-			c.Seq = max(c.Seq, ev.Seq)
+			c.Seq = ev.Seq
 		}
+		if size += len(ev.Envelope); size > conflictSize {
+			return true
+		}
+		c.Events = append(c.Events, bytes.Clone(ev.Envelope))
+		return len(c.Events) == conflictMost
 	}
 	for ev, err := range s.j.events(context.Background(), sel, s.settled) {
 		if err != nil {
 			return err
 		}
-		if full(ev.Envelope) {
+		if note(&ev) {
 			return c
 		}
-		note(&ev)
 	}
 	for seq := max(sel.After, s.settled) + 1; seq < s.next && (sel.Until == 0 || seq <= sel.Until); seq++ {
 		ev, _, err := s.eventAt(seq)
 		if err != nil {
 			return err
 		}
-		if matches(&ev, &sel) {
-			if full(ev.Envelope) {
-				return c
-			}
-			note(&ev)
+		if matches(&ev, &sel) && note(&ev) {
+			return c
 		}
 	}
 	return c
