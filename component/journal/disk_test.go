@@ -27,14 +27,14 @@ const sector = 512
 // by a loss of power, after which only what was synced is sure.
 type disk struct {
 	faultfs.FS
-	tb  testing.TB
 	dir string
 
-	mu     sync.Mutex // held during every operation that changes something
-	before func(op faultfs.Op, name string)
-	now    map[string]*inode // by name; a folder has no bytes
-	names  map[string]*inode // as a power failure would leave them
-	fail   string            // the file whose next sync fails
+	changed *sync.Cond
+	mu      sync.Mutex // held during every operation that changes something
+	before  func(op faultfs.Op, name string)
+	now     map[string]*inode // by name; a folder has no bytes
+	names   map[string]*inode // as a power failure would leave them
+	fail    string            // the file whose next sync fails
 }
 
 type inode struct {
@@ -52,7 +52,9 @@ func newDisk(tb testing.TB) *disk {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { root.Close() })
-	return &disk{FS: faultfs.Dir(root), tb: tb, dir: dir, now: map[string]*inode{}, names: map[string]*inode{}}
+	d := &disk{FS: faultfs.Dir(root), dir: dir, now: map[string]*inode{}, names: map[string]*inode{}}
+	d.changed = sync.NewCond(&d.mu)
+	return d
 }
 
 // tempDir is a folder in memory where the system has such a thing: nothing here depends on the
@@ -82,7 +84,10 @@ func (d *disk) begin(op faultfs.Op, name string) func() {
 	if d.before != nil {
 		d.before(op, name)
 	}
-	return d.mu.Unlock
+	return func() {
+		d.changed.Broadcast()
+		d.mu.Unlock()
+	}
 }
 
 func (d *disk) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File, error) {
@@ -206,6 +211,15 @@ func (f *diskFile) sync(op faultfs.Op) error {
 		return &fs.PathError{Op: op.String(), Path: f.name, Err: syscall.EIO}
 	}
 	return nil
+}
+
+// waitFor waits until the disk is as it should be.
+func (d *disk) waitFor(ok func() bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for !ok() {
+		d.changed.Wait()
+	}
 }
 
 // failSync makes the next sync of a file fail the way Linux does it: the pages that could not be
@@ -334,3 +348,21 @@ func copyDir(tb testing.TB, from string) string {
 	}
 	return to
 }
+
+// noSync is a disk whose syncs do nothing, for tests where nothing crashes.
+type noSync struct{ faultfs.FS }
+
+func (noSync) SyncDir(string) error { return nil }
+
+func (n noSync) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File, error) {
+	f, err := n.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return noSyncFile{f}, nil
+}
+
+type noSyncFile struct{ faultfs.File }
+
+func (noSyncFile) Sync() error     { return nil }
+func (noSyncFile) SyncData() error { return nil }

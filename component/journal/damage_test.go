@@ -1,0 +1,479 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"batpak/causal"
+	"batpak/component/journal"
+	"batpak/faultfs"
+	"batpak/keystore"
+)
+
+const firstFrame = 4096
+
+// span is a group in a segment's file, or a mark.
+type span struct {
+	start, end int
+	first      uint64 // sequence of its first event
+	events     int
+	ends       []int // of its frames
+}
+
+// spans walks the frames of a segment's bytes, as the package doc describes them.
+func spans(b []byte) (groups []span, end int) {
+	seq := binary.LittleEndian.Uint64(b[24:])
+	g := span{start: firstFrame, first: seq}
+	off := firstFrame
+	for off+16 <= len(b) {
+		n, typ := int(binary.LittleEndian.Uint32(b[off:])), b[off+14]
+		if typ == 0 {
+			break
+		}
+		off += (16 + n + 7) &^ 7
+		g.ends = append(g.ends, off)
+		switch typ {
+		case 1:
+			g.events++
+			seq++
+		case 2, 3:
+			g.end = off
+			groups = append(groups, g)
+			g = span{start: off, first: seq}
+		}
+	}
+	return groups, off
+}
+
+// files reads a directory.
+func files(tb testing.TB, dir string) map[string][]byte {
+	tb.Helper()
+	m := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, _ := filepath.Rel(dir, path)
+		m[filepath.ToSlash(name)], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m
+}
+
+// place puts files into an empty directory, or one that had others before.
+func place(tb testing.TB, dir string, m map[string][]byte) {
+	tb.Helper()
+	for _, sub := range []string{"segments", "keys"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	for _, sub := range []string{".", "segments", "keys"} {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, e := range entries {
+			name := path.Join(sub, e.Name())
+			if _, ok := m[name]; !ok && !e.IsDir() {
+				if err := os.Remove(filepath.Join(dir, name)); err != nil {
+					tb.Fatal(err)
+				}
+			}
+		}
+	}
+	for name, b := range m {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+// look opens what is in a directory, reads everything and closes it.
+func look(tb testing.TB, dir string, o journal.Options) (events []causal.Event, err error) {
+	tb.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer root.Close()
+	j, err := journal.Open(context.Background(), noSync{faultfs.Dir(root)}, o)
+	if err != nil {
+		return nil, err
+	}
+	events, err = audit(j)
+	for i := range events {
+		if _, _, perr := j.Payload(&events[i]); perr != nil {
+			err = errors.Join(err, perr)
+		}
+	}
+	return events, errors.Join(err, j.Close())
+}
+
+// sameEvents says how two logs differ; the second may be shorter by the events after upTo.
+func sameEvents(got, want []causal.Event) error {
+	if len(got) != len(want) {
+		return fmt.Errorf("%d events, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i].Hash != want[i].Hash || !bytes.Equal(got[i].Envelope, want[i].Envelope) {
+			return fmt.Errorf("event %d is another one", i+1)
+		}
+	}
+	return nil
+}
+
+// journalFiles makes a journal of some segments, and returns its files as a killed process leaves
+// them, and as Close leaves them, and its events.
+func journalFiles(tb testing.TB, o journal.Options, segments int) (killed, closed map[string][]byte, events []causal.Event) {
+	tb.Helper()
+	d := newDisk(tb)
+	j := openFS(tb, d, o)
+	mustAppend(tb, j, keyed("first", event("e", 1), event("f", 2)))
+	fill(tb, j, segments)
+	for i := range uint64(4) {
+		mustAppend(tb, j, one(event("e", i)))
+	}
+	mustAppend(tb, j, keyed("last", event("e", 5), large("f", 301), event("g", 6)))
+	events, err := audit(j)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	d.waitFor(func() bool {
+		n := 0
+		for name := range d.now {
+			if strings.HasSuffix(name, ".idx") {
+				n++
+			}
+		}
+		return n == segments-1 && d.now["segments/next.tmp"] == nil
+	})
+	killed = files(tb, d.dir)
+	if err := j.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return killed, files(tb, d.dir), events
+}
+
+// lastSegment is the name of the open segment.
+func lastSegment(m map[string][]byte) string {
+	return slices.Max(slices.Collect(func(yield func(string) bool) {
+		for name := range m {
+			if strings.HasSuffix(name, ".seg") && !yield(name) {
+				return
+			}
+		}
+	}))
+}
+
+func with(m map[string][]byte, name string, b []byte) map[string][]byte {
+	m = maps.Clone(m)
+	if m[name] = b; b == nil {
+		delete(m, name)
+	}
+	return m
+}
+
+// edit returns a copy of b with f applied.
+func edit(b []byte, f func(b []byte)) []byte {
+	b = bytes.Clone(b)
+	f(b)
+	return b
+}
+
+// Whatever is wrong with the last group of a journal that was not closed, nobody can have been
+// promised more than what is before it: it is cut off, and the journal goes on.
+func TestATornLastGroupIsCutOff(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "torn", SegmentBytes: small}
+	killed, _, events := journalFiles(t, o, 2)
+	seg := lastSegment(killed)
+	groups, end := spans(killed[seg])
+	last := groups[len(groups)-1]
+	if last.events != 3 || last.end != end {
+		t.Fatalf("last group is %+v of %d, end %d", last, len(groups), end)
+	}
+	before := events[:len(events)-3]
+
+	damage := map[string]func(b []byte){}
+	for off := last.start; off < last.end; off += 24 {
+		damage[fmt.Sprintf("zeros from %d", off)] = func(b []byte) { clear(b[off:]) }
+	}
+	flip := func(off int) { damage[fmt.Sprintf("flip at %d", off)] = func(b []byte) { b[off] ^= 1 << (off % 8) } }
+	for off := last.start; off < last.end; off += 23 {
+		flip(off)
+	}
+	for _, end := range last.ends { // with the padding, and what the next header begins with
+		for off := end - 8; off < min(end+16, last.end); off++ {
+			flip(off)
+		}
+	}
+	for off := (last.start + 511) &^ 511; off < last.end; off += 512 {
+		damage[fmt.Sprintf("missing sector at %d", off)] = func(b []byte) { clear(b[off:min(off+512, last.end)]) }
+	}
+	damage["garbage"] = func(b []byte) {
+		for i := last.start; i < last.end; i++ {
+			b[i] = byte(i*7 + 1)
+		}
+	}
+	damage["garbage behind a torn group"] = func(b []byte) {
+		clear(b[last.start+40 : last.end])
+		for i := last.end; i < len(b); i++ {
+			b[i] = byte(i*13 + 5)
+		}
+	}
+	dir := tempDir(t)
+	for what, f := range damage {
+		place(t, dir, with(killed, seg, edit(killed[seg], f)))
+		got, err := look(t, dir, o)
+		if err == nil {
+			err = sameEvents(got, before)
+		}
+		if err != nil {
+			t.Errorf("%s, group at %d to %d: %v", what, last.start, last.end, err)
+			continue
+		}
+		if err := mustHold(realDir(t, dir), o, nil); err != nil {
+			t.Errorf("%s: opened again: %v", what, err)
+		}
+		got, err = look(t, dir, o)
+		if err == nil && len(got) != len(before)+1 {
+			err = fmt.Errorf("%d events, want one more than %d", len(got), len(before))
+		}
+		if err != nil {
+			t.Errorf("%s: opened a third time: %v", what, err)
+		}
+	}
+
+	// Bytes behind the last group are torn off too, without taking anything along.
+	for _, off := range []int{last.end, last.end + 8, last.end + 4096, len(killed[seg]) - 8, len(killed[seg]) - 1} {
+		place(t, dir, with(killed, seg, edit(killed[seg], func(b []byte) { b[off] = 0xAA })))
+		got, err := look(t, dir, o)
+		if err == nil {
+			err = sameEvents(got, events)
+		}
+		if err != nil {
+			t.Errorf("byte at %d, behind the last group: %v", off, err)
+		}
+	}
+}
+
+// Damage to what was durable for certain is refused, with its place, and nothing is touched.
+func TestRotIsRefusedAndTheDirectoryLeftAlone(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "rot", Seal: keystore.Entity, SegmentBytes: small}
+	killed, closed, _ := journalFiles(t, o, 3)
+	seg := lastSegment(killed)
+	groups, _ := spans(killed[seg])
+	sealed := firstSegment
+	sealedGroups, _ := spans(killed[sealed])
+
+	type rot struct {
+		files map[string][]byte
+		file  string // that the error names
+		from  int    // offsets that the error may name; none when to is 0
+		to    int
+	}
+	rots := map[string]rot{}
+	flips := func(what string, m map[string][]byte, file string, gs []span, step int) {
+		for i, g := range gs {
+			for off := g.start + i%step; off < g.end; off += step {
+				rots[fmt.Sprintf("%s, flip at %d", what, off)] = rot{with(m, file, edit(m[file], func(b []byte) { b[off] ^= 0x10 })), file, g.start, g.end - 1}
+			}
+			rots[fmt.Sprintf("%s, group %d zeroed", what, i)] = rot{with(m, file, edit(m[file], func(b []byte) { clear(b[g.start:g.end]) })), file, g.start, g.start}
+		}
+	}
+	noCache := maps.Clone(killed)
+	maps.DeleteFunc(noCache, func(name string, _ []byte) bool { return isCache(name) })
+	flips("killed", killed, seg, groups[:len(groups)-1], 37)
+	flips("killed, sealed segment", noCache, sealed, sealedGroups, 4099)
+	closedGroups, _ := spans(closed[seg])
+	flips("closed", closed, seg, closedGroups[:len(closedGroups)-1], 41) // the last one is the mark
+	for off := range 64 {
+		for _, file := range []string{sealed, seg} {
+			rots[fmt.Sprintf("header of %s, flip at %d", file, off)] = rot{with(killed, file, edit(killed[file], func(b []byte) { b[off] ^= 1 })), file, 0, 0}
+		}
+	}
+	for off := range killed["journal.meta"] {
+		rots[fmt.Sprintf("meta, flip at %d", off)] = rot{with(killed, "journal.meta", edit(killed["journal.meta"], func(b []byte) { b[off] ^= 1 })), "journal.meta", -1, 0}
+	}
+	for _, n := range []int{0, 1, 20, len(killed["journal.meta"]) - 1} {
+		rots[fmt.Sprintf("meta of %d bytes", n)] = rot{with(killed, "journal.meta", killed["journal.meta"][:n]), "journal.meta", -1, 0}
+	}
+	rots["meta missing"] = rot{with(killed, "journal.meta", nil), "journal.meta", -1, 0}
+	for name, b := range killed {
+		if !strings.HasSuffix(name, ".seg") {
+			continue
+		}
+		for _, n := range []int{0, 10, 64, 4096, 5000, len(b) / 2, len(b) - 1} {
+			rots[fmt.Sprintf("%s of %d bytes", name, n)] = rot{with(killed, name, b[:n:n]), name, 0, n}
+		}
+	}
+	middle := ""
+	for name := range killed {
+		if strings.HasSuffix(name, ".seg") && name != sealed && name != seg {
+			middle = name
+		}
+	}
+	rots["first segment missing"] = rot{with(killed, sealed, nil), sealed, -1, 0}
+	rots["middle segment missing"] = rot{with(noCache, middle, nil), sealed, 0, len(killed[sealed])}
+	rots["middle segment missing, with caches"] = rot{with(killed, middle, nil), sealed, 0, len(killed[sealed])}
+	rots["last segment missing after a close"] = rot{with(closed, seg, nil), middle, 0, len(killed[sealed])}
+	rots["a segment of another name"] = rot{with(killed, "segments/1.seg", killed[sealed]), "segments/1.seg", -1, 0}
+
+	dir := tempDir(t)
+	for what, r := range rots {
+		place(t, dir, r.files)
+		j, err := journal.Open(context.Background(), realDir(t, dir), o)
+		if err == nil {
+			j.Close()
+			t.Errorf("%s: opened, with %d events", what, j.Visible())
+			continue
+		}
+		var d *journal.DamageError
+		if !errors.As(err, &d) || !errors.Is(err, journal.ErrDamaged) {
+			t.Errorf("%s: %v is no DamageError", what, err)
+			continue
+		}
+		if d.File != r.file || r.to > 0 && (d.Offset < int64(r.from) || d.Offset > int64(r.to)) {
+			t.Errorf("%s: says %s at %d, want %s at %d to %d", what, d.File, d.Offset, r.file, r.from, r.to)
+		}
+		for name, b := range files(t, dir) {
+			if was, ok := r.files[name]; (!ok && !isCache(name)) || ok && !bytes.Equal(was, b) {
+				t.Errorf("%s: %s was changed", what, name)
+			}
+		}
+	}
+	t.Logf("%d kinds of rot", len(rots))
+}
+
+// A keyset that is damaged, missing or from another journal is refused as well.
+func TestADamagedKeysetIsRefused(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "rot", Seal: keystore.Entity, SegmentBytes: small}
+	_, closed, _ := journalFiles(t, o, 1)
+	name := "keys/keyset"
+	dir := tempDir(t)
+	for off := 0; off < len(closed[name]); off += 3 {
+		place(t, dir, with(closed, name, edit(closed[name], func(b []byte) { b[off] ^= 4 })))
+		if _, err := look(t, dir, o); !errors.Is(err, journal.ErrDamaged) {
+			t.Errorf("flip at %d: %v", off, err)
+		}
+	}
+	place(t, dir, with(closed, name, nil))
+	if _, err := look(t, dir, o); !errors.Is(err, journal.ErrDamaged) || !errors.Is(err, keystore.ErrNotExist) {
+		t.Errorf("missing keyset: %v", err)
+	}
+}
+
+// Any one byte of a closed journal may flip, and any file may be cut: the journal then opens with
+// exactly what was in it, or what is wrong is said. Never fewer events, never other ones.
+func TestNoFlippedByteGoesUnnoticed(t *testing.T) {
+	t.Parallel()
+	for _, seal := range []keystore.Granularity{keystore.None, keystore.Entity} {
+		t.Run(seal.String(), func(t *testing.T) {
+			t.Parallel()
+			o := journal.Options{Name: "flip", Seal: seal, SegmentBytes: small}
+			_, closed, events := journalFiles(t, o, 3)
+			dir := tempDir(t)
+			opened, refused := 0, 0
+			try := func(what, name string, b []byte) {
+				place(t, dir, with(closed, name, b))
+				got, err := look(t, dir, o)
+				if err == nil {
+					err = sameEvents(got, events)
+					opened++
+				} else if refused++; typed(err) {
+					return
+				}
+				if err != nil {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			for name, b := range closed {
+				step, most := 1, len(b)
+				if strings.HasSuffix(name, ".seg") {
+					_, most = spans(b)
+					most += 64
+					step = 809
+				} else if strings.HasSuffix(name, ".idx") || name == "checkpoint" {
+					step = 17
+				} else if strings.HasPrefix(name, "keys/") {
+					step = 7
+				}
+				for off := 0; off < most; off += step {
+					try(fmt.Sprintf("%s, flip at %d", name, off), name, edit(b, func(b []byte) { b[off] ^= 1 << (off % 8) }))
+				}
+				if len(b) == 0 {
+					continue
+				}
+				for _, n := range []int{0, 1, 8, 63, 64, 65, len(b) / 3, len(b) - 9, len(b) - 1} {
+					if n < len(b) && n >= 0 {
+						try(fmt.Sprintf("%s of %d bytes", name, n), name, b[:n:n])
+					}
+				}
+				try(name+" with a byte more", name, append(b[:len(b):len(b)], 1))
+				if isCache(name) {
+					try(name+" missing", name, nil)
+				}
+			}
+			for name, b := range closed { // the headers, the first group and the last bytes, each byte
+				if strings.HasSuffix(name, ".seg") {
+					groups, end := spans(b)
+					for off := 0; off < 64; off += 3 {
+						try(fmt.Sprintf("%s, flip at %d", name, off), name, edit(b, func(b []byte) { b[off] ^= 0x80 }))
+					}
+					for off := max(groups[len(groups)-1].start-40, end-80); off < end+16 && off < len(b); off += 3 {
+						try(fmt.Sprintf("%s, flip at %d", name, off), name, edit(b, func(b []byte) { b[off] ^= 0x81 }))
+					}
+				}
+			}
+			t.Logf("%d opened, %d refused", opened, refused)
+			if opened == 0 || refused == 0 {
+				t.Error("proves nothing")
+			}
+		})
+	}
+}
+
+// typed says whether an error is one that a caller can act upon.
+func typed(err error) bool {
+	var v *journal.VerifyError
+	return errors.Is(err, journal.ErrDamaged) || errors.As(err, &v)
+}
+
+// A cache that is damaged in any way costs time and nothing else.
+func TestADamagedCacheIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "cache", SegmentBytes: small}
+	_, closed, events := journalFiles(t, o, 3)
+	dir := tempDir(t)
+	for name, b := range closed {
+		if !isCache(name) {
+			continue
+		}
+		for off := 0; off < len(b); off += 1 + off/64 {
+			place(t, dir, with(closed, name, edit(b, func(b []byte) { b[off] ^= 0xff })))
+			got, err := look(t, dir, o)
+			if err == nil {
+				err = sameEvents(got, events)
+			}
+			if err != nil {
+				t.Errorf("%s, flip at %d of %d: %v", name, off, len(b), err)
+			}
+		}
+	}
+}
