@@ -87,6 +87,9 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if _, _, err := splitListen(s.listen); err != nil {
+		return err
+	}
 	if s.demo {
 		ended, end := context.WithCancel(ctx)
 		ctx = ended
