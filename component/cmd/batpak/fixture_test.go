@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	// No context of whoever runs the tests is used.
+	if err := os.Setenv("XDG_CONFIG_HOME", filepath.Join(os.TempDir(), "batpak-no-config")); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -46,7 +50,7 @@ func command(t testing.TB, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(withoutNATS(os.Environ()), asProgram+"=1", "XDG_CONFIG_HOME="+t.TempDir(), "NO_COLOR=", "TERM=xterm")
+	cmd.Env = append(withoutNATS(os.Environ()), asProgram+"=1", "NO_COLOR=", "TERM=xterm")
 	return cmd
 }
 
@@ -162,7 +166,9 @@ type served struct {
 func serve(t testing.TB, dir string, args ...string) *served {
 	t.Helper()
 	args = append([]string{"serve", "--dir", dir, "--segment-size", "1MiB"}, args...)
-	elsewhere := func(arg string) bool { return arg == "--listen" || arg == "--url" || arg == "--server" || arg == "--context" }
+	elsewhere := func(arg string) bool {
+		return arg == "--listen" || arg == "--url" || arg == "--server" || arg == "--context"
+	}
 	if !slices.ContainsFunc(args, elsewhere) {
 		args = append(args, "--listen", "127.0.0.1:0")
 	}
