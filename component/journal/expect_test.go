@@ -1,7 +1,6 @@
 package journal_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -268,10 +267,8 @@ func TestAConflictCarriesLittle(t *testing.T) {
 			}
 		}
 	}
-	a := large("alone", 70_000-4000)
-	a.Data = append([]byte{0xc6, 0, 1, 0x11, 0x70}, bytes.Repeat([]byte{'x'}, 70_000)...)
-	mustAppend(t, j, one(a))
-	a = event("alone", 1)
+	mustAppend(t, j, one(large("alone", 70_000)))
+	a := event("alone", 1)
 	a.Unless = &codec.Selection{Scope: "s", Entity: "alone"}
 	if c := conflict(t, appendErr(j, one(a))); len(c.Events) != 0 || c.Seq != j.Visible() {
 		t.Errorf("one event of 70000 bytes: %d events, sequence %d", len(c.Events), c.Seq)

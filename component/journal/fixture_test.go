@@ -52,6 +52,9 @@ func openFS(tb testing.TB, fsys faultfs.FS, o journal.Options) *journal.Journal 
 
 // payload is a msgpack bin of n bytes in all.
 func payload(n int) []byte {
+	if n > 1<<16 {
+		return append(binary.BigEndian.AppendUint32([]byte{0xc6}, uint32(n-5)), bytes.Repeat([]byte{'x'}, n-5)...)
+	}
 	return append([]byte{0xc5, byte((n - 3) >> 8), byte(n - 3)}, bytes.Repeat([]byte{'x'}, n-3)...)
 }
 

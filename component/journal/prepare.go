@@ -117,11 +117,16 @@ func (p *preparer) want() {
 	}()
 }
 
-// take waits for the prepared segment.
+// take waits for the prepared segment. A failure from ahead of need says nothing about now: the
+// disk may have room again.
 func (p *preparer) take() (faultfs.File, error) {
+	ahead := p.done != nil
 	p.want()
 	r := <-p.done
 	p.done = nil
+	if r.err != nil && ahead {
+		return p.take()
+	}
 	return r.file, r.err
 }
 

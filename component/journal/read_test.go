@@ -1,0 +1,525 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"batpak/causal"
+	"batpak/codec"
+	"batpak/component/journal"
+	"batpak/keystore"
+)
+
+// mixed fills a journal with events that differ in everything that a selection looks at.
+func mixed(tb testing.TB, j *journal.Journal, segments int) {
+	tb.Helper()
+	for i := 0; j.Stats().Segments < segments; i++ {
+		b := &journal.Batch{}
+		for k := range 1 + i%3 {
+			n := i + k
+			a := large(fmt.Sprintf("e%d", n%4), 300+n%900)
+			a.Scope = fmt.Sprintf("s%d", n%2)
+			a.Lane = uint32(n % 3)
+			a.Kind = causal.Kind(0x1000 + n%5)
+			if n%7 == 0 {
+				a.Subject = fmt.Sprintf("p%d", n%2)
+			}
+			b.Events = append(b.Events, a)
+		}
+		mustAppend(tb, j, b)
+	}
+}
+
+// selects is what a selection means, by itself.
+func selects(sel codec.Selection, ev *causal.Event) bool {
+	return ev.Seq > sel.After && (sel.Until == 0 || ev.Seq <= sel.Until) &&
+		(sel.Scope == "" || ev.Scope == sel.Scope) && (sel.Entity == "" || ev.Entity == sel.Entity) &&
+		(sel.Lane == nil || ev.Lane == *sel.Lane) && (len(sel.Kinds) == 0 || slices.Contains(sel.Kinds, ev.Kind)) &&
+		(sel.Subject == "" || ev.Subject == sel.Subject)
+}
+
+func selections(head uint64) map[string]codec.Selection {
+	return map[string]codec.Selection{
+		"all":              {},
+		"after":            {After: head / 2},
+		"until":            {Until: head / 3},
+		"between":          {After: head / 3, Until: head/3 + 10},
+		"past the head":    {After: head + 5},
+		"until the head":   {Until: head + 5},
+		"nothing between":  {After: 20, Until: 20},
+		"scope":            {Scope: "s1"},
+		"entity":           {Entity: "e2"},
+		"coordinate":       {Scope: "s0", Entity: "e2"},
+		"coordinate after": {Scope: "s1", Entity: "e3", After: head / 2, Until: head - 7},
+		"no coordinate":    {Scope: "s1", Entity: "e0"},
+		"lane":             {Lane: ptr(uint32(2))},
+		"lane 0":           {Lane: ptr(uint32(0)), Scope: "s0", Entity: "e0"},
+		"kinds":            {Kinds: []causal.Kind{0x1001, 0x1004}},
+		"subject":          {Subject: "p1"},
+		"subject of one":   {Subject: "p0", Scope: "s0", Entity: "e0"},
+		"everything":       {Scope: "s0", Entity: "e2", Lane: ptr(uint32(1)), Kinds: []causal.Kind{0x1000, 0x1001, 0x1002}, Subject: "p0"},
+		"nothing":          {Subject: "nobody"},
+	}
+}
+
+// checkReads compares every way of reading with what the log holds.
+func checkReads(t *testing.T, j *journal.Journal, events []causal.Event) {
+	t.Helper()
+	ctx := context.Background()
+	head := uint64(len(events))
+	for what, sel := range selections(head) {
+		var want []uint64
+		for i := range events {
+			if selects(sel, &events[i]) {
+				want = append(want, events[i].Seq)
+			}
+		}
+		var got []uint64
+		for ev, err := range j.Events(ctx, sel) {
+			if err != nil {
+				t.Fatalf("%s: events: %v", what, err)
+			}
+			if !bytes.Equal(ev.Envelope, events[ev.Seq-1].Envelope) {
+				t.Fatalf("%s: event %d is another one", what, ev.Seq)
+			}
+			got = append(got, ev.Seq)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: events gave %v, want %v", what, got, want)
+		}
+		for _, page := range []struct {
+			limit uint64
+			bytes int
+		}{{1, 1 << 20}, {7, 1 << 20}, {0, 1 << 20}, {1000, 3000}, {1000, 1}, {5000, 1 << 30}} {
+			sel := sel
+			sel.Limit = page.limit
+			got = got[:0]
+			for more := true; more; {
+				p, err := j.Read(ctx, sel, page.bytes)
+				if err != nil {
+					t.Fatalf("%s: read: %v", what, err)
+				}
+				size := 0
+				for _, b := range p.Envelopes {
+					ev, err := codec.DecodeEnvelope(b)
+					if err != nil {
+						t.Fatal(err)
+					}
+					size += len(b)
+					got = append(got, ev.Seq)
+				}
+				last := sel.After
+				if len(got) > 0 {
+					last = max(last, got[len(got)-1])
+				}
+				switch {
+				case len(p.Envelopes) > sel.Max():
+					t.Errorf("%s: a page of %d", what, len(p.Envelopes))
+				case size > page.bytes && len(p.Envelopes) > 1:
+					t.Errorf("%s: a page of %d bytes", what, size)
+				case p.Head != head, p.Next < last:
+					t.Errorf("%s: next %d, head %d after %d", what, p.Next, p.Head, last)
+				case p.More && p.Next == sel.After && len(p.Envelopes) == 0:
+					t.Fatalf("%s: an empty page that leads nowhere", what)
+				case !p.More && sel.Until == 0 && sel.After <= head && p.Next != head:
+					t.Errorf("%s: the last page ends at %d of %d", what, p.Next, head)
+				}
+				sel.After, more = p.Next, p.More
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, limit %d, %d bytes: pages gave %v, want %v", what, page.limit, page.bytes, got, want)
+			}
+		}
+	}
+	byStream := map[causal.Stream][]uint64{}
+	for i := range events {
+		byStream[events[i].Stream()] = append(byStream[events[i].Stream()], events[i].Seq)
+	}
+	byStream[causal.Stream{Coordinate: causal.Coordinate{Scope: "no", Entity: "events"}}] = nil
+	for s, list := range byStream {
+		for _, after := range []int{0, 1, len(list) / 2, len(list) - 1, len(list), len(list) + 3} {
+			var got []uint64
+			for ev, err := range j.StreamEvents(s, uint64(max(after, 0))) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, ev.Seq)
+			}
+			if want := list[min(max(after, 0), len(list)):]; !slices.Equal(got, want) {
+				t.Errorf("stream %s after %d gave %v, want %v", s, after, got, want)
+			}
+		}
+	}
+	for _, from := range []uint64{1, 2, head / 2, head, head + 1} {
+		v, err := j.Verify(ctx, from, 0)
+		if want := head + 1 - min(from, head+1); err != nil || v.Checked != want || v.Head != head || v.Hash != events[head-1].Hash {
+			t.Errorf("verify from %d: %+v, %v, want %d", from, v, err, want)
+		}
+	}
+	if v, err := j.Verify(ctx, 5, 9); err != nil || v.Checked != 5 {
+		t.Errorf("verify 5 to 9: %+v, %v", v, err)
+	}
+}
+
+// Whatever state the index is in, reads give the same: in memory, on disk, missing, damaged.
+func TestReadsAreTheSameWhateverTheIndex(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	o := journal.Options{Name: "read", Seal: keystore.Kind, SegmentBytes: small}
+	j := openFS(t, d, o)
+	mixed(t, j, 4)
+	events, err := audit(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkReads(t, j, events)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	closed := files(t, d.dir)
+	states := map[string]map[string][]byte{"on disk": closed}
+	gone, garbled, empty := maps.Clone(closed), maps.Clone(closed), maps.Clone(closed)
+	for name, b := range closed {
+		if strings.HasSuffix(name, ".idx") {
+			delete(gone, name)
+			garbled[name] = edit(b, func(b []byte) {
+				for i := 80; i < len(b); i += 7 {
+					b[i] ^= 0x5a
+				}
+			})
+			empty[name] = nil
+		}
+	}
+	states["deleted"], states["garbled"], states["empty"] = gone, garbled, empty
+	for what, m := range states {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := tempDir(t)
+			place(t, dir, m)
+			checkReads(t, openDir(t, dir, o), events)
+		})
+	}
+}
+
+// One flipped bit in an index must not hide an event, whichever read comes first.
+func TestADamagedIndexHidesNothing(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	o := journal.Options{Name: "read", SegmentBytes: small}
+	j := openFS(t, d, o)
+	fill(t, j, 3)
+	events, err := audit(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	closed := files(t, d.dir)
+	name := strings.Replace(firstSegment, ".seg", ".idx", 1)
+	n := (len(closed[name]) - 64 - 4) / 32
+	first, last := &events[0], &events[n-1]
+	dir := tempDir(t)
+	for off := range closed[name] {
+		if off > 64+4*n+16 && off < 64+4*n+16*n-16 && off%5 > 0 || off > 64+20*n && off%11 > 0 {
+			continue
+		}
+		place(t, dir, with(closed, name, edit(closed[name], func(b []byte) { b[off] ^= 0xff })))
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, read := range map[string]func(j *journal.Journal) error{
+			"get the first": func(j *journal.Journal) error { _, err := j.Get(first.ID); return err },
+			"get the last":  func(j *journal.Journal) error { _, err := j.Get(last.ID); return err },
+			"a cause": func(j *journal.Journal) error {
+				a := event("x", 1)
+				a.Causes = []causal.Cause{{ID: last.ID}}
+				return appendErr(j, one(a))
+			},
+			"by sequence": func(j *journal.Journal) error { _, err := j.GetSeq(2); return err },
+		} {
+			j := openDir(t, dir, o)
+			if err := read(j); err != nil {
+				t.Errorf("flip at %d of %d, %s: %v", off, len(closed[name]), what, err)
+			}
+			j.Close()
+		}
+		root.Close()
+	}
+}
+
+func TestWhatIsNotThereIsNotFound(t *testing.T) {
+	t.Parallel()
+	j := openFS(t, newDisk(t), journal.Options{Name: "read", SegmentBytes: small})
+	var ids causal.IDs
+	for range 2 {
+		for _, seq := range []uint64{0, j.Visible() + 1, 1 << 63, ^uint64(0)} {
+			if _, err := j.GetSeq(seq); !errors.Is(err, journal.ErrNotFound) {
+				t.Errorf("sequence %d: %v", seq, err)
+			}
+		}
+		for _, id := range []causal.EventID{{}, ids.Next(1), ids.Next(1 << 47)} {
+			if _, err := j.Get(id); !errors.Is(err, journal.ErrNotFound) {
+				t.Errorf("id %s: %v", id, err)
+			}
+		}
+		if v, err := j.Verify(t.Context(), 0, 0); err != nil || v.Checked != j.Visible() {
+			t.Errorf("verify: %+v, %v", v, err)
+		}
+		fill(t, j, 2)
+	}
+}
+
+// What a reader gets is the reader's: it may be changed, and does not change later.
+func TestWhatWasReadIsTheReaders(t *testing.T) {
+	t.Parallel()
+	j := openFS(t, newDisk(t), journal.Options{Name: "read", SegmentBytes: small})
+	mixed(t, j, 2)
+	var kept []causal.Event
+	for ev, err := range j.Events(t.Context(), codec.Selection{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, ev)
+	}
+	page, err := j.Read(t.Context(), codec.Selection{Scope: "s0", Entity: "e0"}, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := j.GetSeq(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(one.Envelope)
+	for _, b := range page.Envelopes {
+		clear(b)
+	}
+	for i := range kept {
+		if causal.HashEnvelope(kept[i].Envelope) != kept[i].Hash {
+			t.Fatalf("event %d has changed", i+1)
+		}
+		clear(kept[i].Envelope)
+	}
+	if _, err := audit(j); err != nil {
+		t.Error(err)
+	}
+}
+
+// Readers that race with appends and rotations never see half a batch, a gap, or a head that
+// disagrees with what can be read.
+func TestABatchBecomesVisibleAllAtOnce(t *testing.T) {
+	t.Parallel()
+	j := openFS(t, newDisk(t), journal.Options{Name: "atomic", Seal: keystore.Entity, SegmentBytes: small})
+	ctx, stop := context.WithCancel(context.Background())
+	var readers sync.WaitGroup
+	const size = 5
+	readers.Go(func() { // pages
+		after := uint64(0)
+		for ctx.Err() == nil {
+			p, err := j.Read(context.Background(), codec.Selection{After: after, Limit: 1000}, 1<<20)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if p.Head%size != 0 || p.Next%size != 0 && !p.More || int(p.Next-after) != len(p.Envelopes) {
+				t.Errorf("page of %d after %d to %d, head %d", len(p.Envelopes), after, p.Next, p.Head)
+			}
+			if after = p.Next; after == p.Head {
+				j.Wait(ctx, after+1)
+			}
+		}
+	})
+	readers.Go(func() { // a stream and its head
+		for ctx.Err() == nil {
+			head := j.Head(stream("e1"))
+			if seen := j.Visible(); head.Seq > seen {
+				t.Errorf("head at %d, visible %d", head.Seq, seen)
+			}
+			last := uint64(0)
+			for ev, err := range j.StreamEvents(stream("e1"), head.Version-min(head.Version, 3)) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				last = ev.Version
+			}
+			if last < head.Version {
+				t.Errorf("stream read up to %d, head was %d", last, head.Version)
+			}
+		}
+	})
+	readers.Go(func() { // the newest events, by sequence and by id
+		for ctx.Err() == nil {
+			v := j.Visible()
+			if v == 0 {
+				j.Wait(ctx, 1)
+				continue
+			}
+			if v%size != 0 {
+				t.Errorf("visible %d", v)
+			}
+			ev, err := j.GetSeq(v)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := j.Get(ev.ID); err != nil {
+				t.Error(err)
+			}
+			if _, err := j.Verify(context.Background(), v-size+1, v); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	var writers sync.WaitGroup
+	for w := range 3 {
+		writers.Go(func() {
+			for i := range 60 {
+				b := &journal.Batch{}
+				for k := range size {
+					b.Events = append(b.Events, large(fmt.Sprintf("e%d", (w+k)%4), 200+i))
+				}
+				if err := appendErr(j, b); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	stop()
+	readers.Wait()
+	if j.Visible() != 3*60*size {
+		t.Errorf("visible %d", j.Visible())
+	}
+}
+
+func TestWaitReturnsWhenTheEventIsVisible(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := openFS(t, newDisk(t), journal.Options{Name: "wait", SegmentBytes: small})
+		if err := j.Wait(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+		waits := make(chan error, 3)
+		for _, seq := range []uint64{1, 2, 99} {
+			go func() { waits <- j.Wait(context.Background(), seq) }()
+		}
+		synctest.Wait()
+		mustAppend(t, j, one(event("e", 1)))
+		if err := <-waits; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if len(waits) > 0 {
+			t.Error("a wait for a later event returned")
+		}
+		mustAppend(t, j, one(event("e", 2)))
+		if err := <-waits; err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := j.Wait(ctx, 99); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled wait: %v", err)
+		}
+		j.Close()
+		if err := <-waits; !errors.Is(err, journal.ErrClosed) {
+			t.Errorf("wait of a closed journal: %v", err)
+		}
+		if err := j.Wait(t.Context(), 2); err != nil {
+			t.Errorf("wait for what is there: %v", err)
+		}
+	})
+}
+
+// Scan stops when it is told to, and after about so many bytes.
+func TestScanStops(t *testing.T) {
+	t.Parallel()
+	j := openFS(t, newDisk(t), journal.Options{Name: "scan", SegmentBytes: small})
+	fill(t, j, 3)
+	stop := errors.New("stop")
+	n := 0
+	last, err := j.Scan(t.Context(), 2, 1<<30, func(seq uint64, _ []byte) error {
+		if n++; n == 4 {
+			return stop
+		}
+		return nil
+	})
+	if err != stop || last != 5 {
+		t.Errorf("stopped at %d with %v", last, err)
+	}
+	last, err = j.Scan(t.Context(), 2, 1, func(uint64, []byte) error { return nil })
+	if err != nil || last != 3 {
+		t.Errorf("one byte: at %d with %v", last, err)
+	}
+	last, err = j.Scan(t.Context(), 0, int(^uint(0)>>1), func(uint64, []byte) error { return nil })
+	if err != nil || last != j.Visible() {
+		t.Errorf("everything: at %d with %v", last, err)
+	}
+	if last, err = j.Scan(t.Context(), j.Visible()+3, 1<<20, nil); err != nil || last != j.Visible()+3 {
+		t.Errorf("behind the end: at %d with %v", last, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := j.Scan(ctx, 0, 1<<30, func(uint64, []byte) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// What rots under an open journal is found by whoever reads it, and never shown.
+func TestRotUnderAnOpenJournalIsFound(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	j := openFS(t, d, journal.Options{Name: "rot", SegmentBytes: small})
+	fill(t, j, 2)
+	mustAppend(t, j, one(event("e", 1)))
+	b, err := os.ReadFile(filepath.Join(d.dir, firstSegment))
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, _ := spans(b)
+	g := groups[3]
+	f, err := os.OpenFile(filepath.Join(d.dir, firstSegment), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{b[g.start+200] ^ 1}, int64(g.start+200)); err != nil {
+		t.Fatal(err)
+	}
+	damaged := func(what string, err error) {
+		t.Helper()
+		var d *journal.DamageError
+		if !errors.As(err, &d) || d.File != firstSegment || d.Seq != g.first || d.Offset != int64(g.start) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err = j.GetSeq(g.first)
+	damaged("get", err)
+	_, err = j.Read(t.Context(), codec.Selection{}, 1<<20)
+	damaged("read", err)
+	_, err = j.Scan(t.Context(), 0, 1<<30, func(uint64, []byte) error { return nil })
+	damaged("scan", err)
+	for _, e := range j.Events(t.Context(), codec.Selection{Scope: "s", Entity: fmt.Sprintf("fill%d", (g.first-1)%3)}) {
+		err = e
+	}
+	damaged("events", err)
+	var v *journal.VerifyError
+	if _, err := j.Verify(t.Context(), 0, 0); !errors.As(err, &v) || v.Seq != g.first {
+		t.Errorf("verify: %v", err)
+	}
+	if _, err := j.GetSeq(g.first + 1); err != nil {
+		t.Errorf("the event after it: %v", err)
+	}
+	mustAppend(t, j, one(event("e", 2)))
+}
