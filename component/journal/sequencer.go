@@ -34,6 +34,8 @@ type sequencer struct {
 	aad      []byte
 }
 
+// stagedHead is where a stream stands with everything staged. last points to no event when the
+// stream has none that are staged.
 type stagedHead struct {
 	head causal.Head
 	last stagedRef
@@ -117,7 +119,7 @@ func (s *sequencer) settle(g *group) {
 	s.flight = s.flight[1:]
 	for i := range g.events {
 		e := &g.events[i]
-		if s.staged[e.stream].last.group == g {
+		if !e.later {
 			delete(s.staged, e.stream)
 		}
 		s.settled = e.head.Seq
@@ -182,6 +184,7 @@ func (s *sequencer) undo(m stageMark) {
 		if before := e.prev; before.group == nil {
 			delete(s.staged, e.stream)
 		} else {
+			before.event().later = false
 			s.staged[e.stream] = stagedHead{head: before.event().head, last: before}
 		}
 	}
@@ -193,13 +196,15 @@ func (s *sequencer) undo(m stageMark) {
 	s.next = m.next
 }
 
-// head is where a stream stands with everything staged.
-func (s *sequencer) head(stream causal.Stream) causal.Head {
-	if st, ok := s.staged[stream]; ok {
-		return st.head
+func (s *sequencer) stagedHead(stream *causal.Stream) stagedHead {
+	if st, ok := s.staged[*stream]; ok {
+		return st
 	}
-	return s.j.Head(stream)
+	return stagedHead{head: s.j.Head(*stream)}
 }
+
+// head is where a stream stands with everything staged.
+func (s *sequencer) head(stream causal.Stream) causal.Head { return s.stagedHead(&stream).head }
 
 // coordinateSeq is the sequence of the last event of a coordinate, whatever its lane.
 func (s *sequencer) coordinateSeq(c causal.Coordinate) uint64 {

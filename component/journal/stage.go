@@ -240,11 +240,11 @@ func (s *sequencer) event(r *request, i int) error {
 	b := r.batch
 	a := &b.Events[i]
 	stream := causal.Stream{Coordinate: a.Coordinate, Lane: a.Lane}
-	head := s.head(stream)
+	at := s.stagedHead(&stream)
 	p := &s.proposal
 	*p = gates.Proposal{
 		Header: causal.Header{
-			Lineage: s.j.lineage, Coordinate: a.Coordinate, Lane: a.Lane, Version: head.Version + 1, Kind: a.Kind, Schema: a.Schema,
+			Lineage: s.j.lineage, Coordinate: a.Coordinate, Lane: a.Lane, Version: at.head.Version + 1, Kind: a.Kind, Schema: a.Schema,
 			Causes: a.Causes, Correlation: a.Correlation, Subject: a.Subject, Meta: a.Meta,
 		},
 		Data: a.Data,
@@ -259,7 +259,7 @@ func (s *sequencer) event(r *request, i int) error {
 	if err != nil {
 		return err
 	}
-	rc, err := s.write(permit, head, a.Renew)
+	rc, err := s.write(permit, at, a.Renew)
 	if err != nil {
 		return err
 	}
@@ -281,8 +281,9 @@ func (s *sequencer) permit(a *Append, p *gates.Proposal) (*gates.Permit, error) 
 	return &s.judged, nil
 }
 
-// write stages the event that a permit carries, after head: the only place where events come from.
-func (s *sequencer) write(permit *gates.Permit, head causal.Head, renew bool) (codec.Receipt, error) {
+// write stages the event that a permit carries, where its stream stands at: the only place that
+// events come from.
+func (s *sequencer) write(permit *gates.Permit, at stagedHead, renew bool) (codec.Receipt, error) {
 	p, names, err := permit.Use()
 	if err != nil {
 		return codec.Receipt{}, fmt.Errorf("journal: %w", err)
@@ -292,7 +293,7 @@ func (s *sequencer) write(permit *gates.Permit, head causal.Head, renew bool) (c
 	h.Gates = names
 	h.Time = j.clock.Now()
 	h.ID = j.ids.Next(h.Time.Millis)
-	h.Seq, h.Version, h.Prev = s.next, head.Version+1, head.Hash
+	h.Seq, h.Version, h.Prev = s.next, at.head.Version+1, at.head.Hash
 
 	key, err := s.keyFor(&h, renew)
 	if err != nil {
@@ -310,8 +311,11 @@ func (s *sequencer) write(permit *gates.Permit, head causal.Head, renew bool) (c
 
 	stream := h.Stream()
 	e := stagedEvent{
-		stream: stream, head: head.Next(&h, hash), id: h.ID,
-		off: int32(start), size: int32(size), clear: int32(len(g.clear)), sealed: key != nil, prev: s.staged[stream].last, prevSeq: head.Seq,
+		stream: stream, head: at.head.Next(&h, hash), id: h.ID,
+		off: int32(start), size: int32(size), clear: int32(len(g.clear)), sealed: key != nil, prev: at.last, prevSeq: at.head.Seq,
+	}
+	if at.last.group != nil {
+		at.last.event().later = true
 	}
 	g.events = append(g.events, e)
 	if key != nil {
