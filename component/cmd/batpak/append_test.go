@@ -16,6 +16,7 @@ import (
 )
 
 func TestAppendPrintsTheReceipt(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	got := fields(s.run("", "append", "shop/ada", "--kind", "0x1001", `{"cents":500}`, "--key", "k", "--meta", "a=b=c", "--subject", "p", "--schema", "3"))
 	if len(got) != 6 || got[0] != "1" || got[1] != "1" || got[4] != "disk" || got[5] != "new" {
@@ -52,6 +53,7 @@ func TestAppendPrintsTheReceipt(t *testing.T) {
 }
 
 func TestARefusalIsSaidWithItsExitCode(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	s.run("", "append", "shop/ada", "--kind", "0x1001", "1")
 	for _, c := range []struct {
@@ -101,6 +103,7 @@ func numbers(t *testing.T, s *served, entity string) []int {
 }
 
 func TestImportKeepsTheOrderOfLines(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	const n, m = 3000, 7
 	r := s.try(input(n, m), "append", "--ndjson")
@@ -122,6 +125,7 @@ func TestImportKeepsTheOrderOfLines(t *testing.T) {
 }
 
 func TestImportSaysWhichLineIsBad(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	in := strings.Join([]string{
 		`{"scope":"shop","entity":"ada","kind":4097,"data":1}`,
@@ -161,6 +165,7 @@ func TestImportSaysWhichLineIsBad(t *testing.T) {
 }
 
 func TestImportWithAKeyCanBeRunAgain(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	lines := input(200, 3)
 	half := strings.Join(strings.SplitAfter(lines, "\n")[:100], "")
@@ -174,6 +179,7 @@ func TestImportWithAKeyCanBeRunAgain(t *testing.T) {
 }
 
 func TestImportThatIsInterruptedSaysWhatIsDone(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	im := start(t, "append", "--ndjson", "--server", s.url, "--json", "--inflight", "1")
 	if _, err := im.in.Write([]byte(input(1, 1))); err != nil {
@@ -196,6 +202,7 @@ func TestImportThatIsInterruptedSaysWhatIsDone(t *testing.T) {
 }
 
 func TestImportWithoutANodeEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	server := natstest.Run(t)
 	r := batpak(t, input(1000, 3), "append", "--ndjson", "--server", server.URL())
 	if r.code != exitFailed || r.out != "" {
@@ -209,6 +216,7 @@ func TestImportWithoutANodeEndsAtOnce(t *testing.T) {
 
 // A node with room for one event is busy all the time.
 func TestImportSendsAgainWhatANodeWasTooBusyFor(t *testing.T) {
+	t.Parallel()
 	server := natstest.Run(t)
 	node, err := component.Open(t.Context(), component.Config{
 		Conn: server.Connect(), Dir: t.TempDir(), Name: "main", Onward: component.OnwardNone, QueueEvents: 1, SegmentBytes: 1 << 20,

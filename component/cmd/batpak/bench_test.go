@@ -46,7 +46,7 @@ func TestBenchMeasuresEverythingAndLeavesNothing(t *testing.T) {
 
 func TestBenchOfANodeThatIsThere(t *testing.T) {
 	s := serve(t, journalDir(t), "--onward", "none")
-	r := s.try("", "bench", "--json", "--inflight", "1,16", "--rounds", "1", "--duration", "30ms", "--size", "100")
+	r := s.try("", "bench", "--json", "--inflight", "1,16", "--rounds", "1", "--duration", "300ms", "--size", "100")
 	if r.code != exitDone {
 		t.Fatalf("exit code %d: %s", r.code, r.err)
 	}

@@ -37,6 +37,7 @@ func contexts(t *testing.T, selected string, all map[string]map[string]string) (
 }
 
 func TestWhereItConnects(t *testing.T) {
+	t.Parallel()
 	seed := filepath.Join(t.TempDir(), "seed")
 	key, err := nkeys.CreateUser()
 	if err != nil {
@@ -109,6 +110,7 @@ func TestServeStartsItsOwnServerWhateverContextIsSelected(t *testing.T) {
 }
 
 func TestSecretsAreNotInWhatIsSaid(t *testing.T) {
+	t.Parallel()
 	for in, want := range map[string]string{
 		"nats://127.0.0.1:4222":                      "nats://127.0.0.1:4222",
 		"nats://ada:p@ss@host:4222, tls://tok@other": "nats://host:4222,tls://other",

@@ -9,6 +9,7 @@ import (
 )
 
 func TestDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	home := t.TempDir()
 	cmd := command(t, "demo")
 	cmd.Env = append(cmd.Env, "TMPDIR="+home, "NATS_URL=nats://127.0.0.1:1") // which is none of its business
@@ -27,6 +28,7 @@ func TestDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
 
 // The demo shows nothing that the journal it leaves does not have.
 func TestDemoKeepsAJournalThatIsValid(t *testing.T) {
+	t.Parallel()
 	home := filepath.Join(t.TempDir(), "demo")
 	out := must(t, "", "demo", "--dir", home, "--json")
 	for line := range strings.Lines(out) {
@@ -45,6 +47,7 @@ func TestDemoKeepsAJournalThatIsValid(t *testing.T) {
 
 // The node of the demo ends with the demo, even when that is killed.
 func TestTheNodeOfADemoEndsWithItsStandardInput(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t), "--demo")
 	wantIn(t, s.run("", "status"), "gates\t"+balanceGate)
 	if err := s.in.Close(); err != nil {

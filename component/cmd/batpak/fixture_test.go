@@ -50,7 +50,9 @@ func command(t testing.TB, args ...string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(withoutNATS(os.Environ()), asProgram+"=1", "NO_COLOR=", "TERM=xterm")
+	cmd.Env = append(withoutNATS(os.Environ()), asProgram+"=1",
+		"GORACE=atexit_sleep_ms=0", // else each process with the race detector waits a second at its end
+		"NO_COLOR=", "TERM=xterm")
 	return cmd
 }
 

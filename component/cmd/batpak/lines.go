@@ -19,6 +19,10 @@ import (
 // maxLine is the longest line of input, in bytes.
 const maxLine = 64 << 20
 
+// barStep is how many lines the progress bar is told of at a time: to tell it of each would cost as
+// much as to append it.
+const barStep = 100
+
 // lines appends the events that standard input has.
 func (s *appending) lines(ctx context.Context, args []string) error {
 	if len(args) > 0 {
@@ -69,6 +73,7 @@ type importing struct {
 	*appending
 	began            time.Time
 	bar              *progressbar.ProgressBar
+	told             int
 	appended, again  uint64 // again: the key had been used
 	refused, unknown uint64
 	first            error // of those that cannot be told as a refusal
@@ -131,7 +136,9 @@ func (im *importing) request(number uint64, text []byte) (subject string, body [
 
 // outcome tells what became of a line, and says whether to go on.
 func (im *importing) outcome(o outcome) (goOn bool) {
-	_ = im.bar.Add(1) // a terminal that cannot be written to shows nothing
+	if im.told++; im.told%barStep == 0 {
+		_ = im.bar.Add(barStep) // a terminal that cannot be written to shows nothing
+	}
 	number := strconv.FormatUint(o.line.number, 10)
 	if o.err == nil {
 		im.appended++

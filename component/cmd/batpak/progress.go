@@ -16,7 +16,7 @@ func (a *app) newProgress(total int64, what, thing string) *progressbar.Progress
 	if visible {
 		w = a.err
 	}
-	return progressbar.NewOptions64(total,
+	bar := progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(w),
 		progressbar.OptionSetVisibility(visible),
 		progressbar.OptionSetDescription(what),
@@ -28,6 +28,8 @@ func (a *app) newProgress(total int64, what, thing string) *progressbar.Progress
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionEnableColorCodes(a.colourful()),
 	)
+	_ = bar.RenderBlank() // its clock starts here; a terminal that cannot be written to shows nothing
+	return bar
 }
 
 // rate is how many there were in a second, for people.

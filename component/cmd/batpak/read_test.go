@@ -33,6 +33,7 @@ func sequences(out string) string {
 }
 
 func TestReadSelects(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t), "--seal", "subject")
 	fill(s)
 	for _, c := range []struct {
@@ -50,6 +51,7 @@ func TestReadSelects(t *testing.T) {
 }
 
 func TestReadPrintsEventsForEachReader(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t), "--seal", "subject")
 	fill(s)
 	lines := strings.SplitAfter(s.run("", "read"), "\n")
@@ -97,6 +99,7 @@ func TestReadPrintsEventsForEachReader(t *testing.T) {
 }
 
 func TestHeadAndStatus(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	if got := s.run("", "head", "shop/ada"); got != "0\t0\t\n" {
 		t.Errorf("the head of nothing is %q", got)
@@ -119,6 +122,7 @@ func TestHeadAndStatus(t *testing.T) {
 }
 
 func TestTailFollowsUntilInterrupted(t *testing.T) {
+	t.Parallel()
 	for _, onward := range []string{"jetstream", "none"} {
 		t.Run("onward "+onward, func(t *testing.T) {
 			s := serve(t, journalDir(t), "--onward", onward, "--seal", "subject")
@@ -147,6 +151,7 @@ func TestTailFollowsUntilInterrupted(t *testing.T) {
 }
 
 func TestVerifyFindsAJournalValid(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	if got := s.run("", "verify"); got != "valid\t0\t0\t\t\n" {
 		t.Errorf("an empty journal: %q", got)
@@ -175,6 +180,7 @@ func TestVerifyFindsAJournalValid(t *testing.T) {
 }
 
 func TestVerifyTellsReceiptsThatAreNotOfTheJournal(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	receipts := s.run(input(20, 3), "append", "--ndjson", "--json")
 	file := filepath.Join(t.TempDir(), "receipts")
@@ -192,6 +198,7 @@ func TestVerifyTellsReceiptsThatAreNotOfTheJournal(t *testing.T) {
 }
 
 func TestVerifyFindsRot(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	fill(s)
 	s.drain()
@@ -211,6 +218,7 @@ func TestVerifyFindsRot(t *testing.T) {
 
 // What is on disk may rot while the journal is served, too.
 func TestVerifyFindsRotInAJournalThatIsServed(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	fill(s)
 	names, err := filepath.Glob(filepath.Join(s.dir, "segments", "*.seg"))
@@ -236,6 +244,7 @@ func TestVerifyFindsRotInAJournalThatIsServed(t *testing.T) {
 }
 
 func TestEventsOfManyPagesComeOnce(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	const n = 2*pageSize + 7
 	s.run(input(n, 3), "append", "--ndjson", "--quiet")

@@ -11,6 +11,7 @@ import (
 )
 
 func TestServeSaysReadyOnceAndDrainsOnEitherSignal(t *testing.T) {
+	t.Parallel()
 	dir := journalDir(t)
 	for i, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		s := serve(t, dir)
@@ -34,6 +35,7 @@ func TestServeSaysReadyOnceAndDrainsOnEitherSignal(t *testing.T) {
 }
 
 func TestServeTakesAppendsRightAfterTheReadyLine(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t), "--journal", "orders", "--log-format", "json")
 	c := s.client("orders")
 	if st, err := c.Status(t.Context()); err != nil || st.Journal != "orders" || st.State != "serving" {
@@ -44,6 +46,7 @@ func TestServeTakesAppendsRightAfterTheReadyLine(t *testing.T) {
 }
 
 func TestServeOnANATSServerThatIsThere(t *testing.T) {
+	t.Parallel()
 	server := natstest.Run(t)
 	for _, flag := range []string{"--url", "--server"} {
 		dir := journalDir(t)
@@ -66,6 +69,7 @@ func TestServeOnANATSServerThatIsThere(t *testing.T) {
 }
 
 func TestServeOnwardNonePublishesNothing(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t), "--onward", "none")
 	s.run("", "append", "a/b", "--kind", "0x1001", "1")
 	wantIn(t, s.run("", "status"), "durable\t1\n", "published\t0\n")
@@ -73,6 +77,7 @@ func TestServeOnwardNonePublishesNothing(t *testing.T) {
 }
 
 func TestServeKeepsTheGranularityOfAJournal(t *testing.T) {
+	t.Parallel()
 	dir := journalDir(t)
 	s := serve(t, dir, "--seal", "entity")
 	s.run("", "append", "a/b", "--kind", "0x1001", `"secret"`)
@@ -112,6 +117,7 @@ func flip(t *testing.T, dir string) {
 }
 
 func TestServeSaysInALineWhyADirectoryCannotBeServed(t *testing.T) {
+	t.Parallel()
 	held := serve(t, journalDir(t))
 	foreign := journalDir(t)
 	serve(t, foreign).drain()
@@ -150,6 +156,7 @@ func TestServeSaysInALineWhyADirectoryCannotBeServed(t *testing.T) {
 
 // Permissions do not stop the superuser, so the errors of the system are made here.
 func TestADirectoryThatCannotBeWrittenIsNamed(t *testing.T) {
+	t.Parallel()
 	for _, err := range []error{syscall.EROFS, syscall.EACCES, syscall.EPERM} {
 		code, text := explain(inDir("/data/journal", &os.PathError{Op: "open", Path: "LOCK", Err: err}))
 		if code != exitFailed {
@@ -162,6 +169,7 @@ func TestADirectoryThatCannotBeWrittenIsNamed(t *testing.T) {
 }
 
 func TestACommandLineThatIsWrongIsSaidSo(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		args []string
 		says string
@@ -204,6 +212,7 @@ func TestACommandLineThatIsWrongIsSaidSo(t *testing.T) {
 }
 
 func TestShellsGetCompletion(t *testing.T) {
+	t.Parallel()
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		wantIn(t, must(t, "", "completion", shell), "batpak")
 	}

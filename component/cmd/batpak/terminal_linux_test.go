@@ -48,6 +48,7 @@ func onTerminal(t *testing.T, env string, args ...string) (shown string, code in
 }
 
 func TestATerminalGetsTablesAndColour(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	fill(s)
 	const escape = "\x1b["
@@ -90,6 +91,7 @@ func TestATerminalGetsTablesAndColour(t *testing.T) {
 }
 
 func TestATerminalShowsProgressAndASumButNoReceipts(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	shown, code := onTerminal(t, "", "append", "--ndjson", "--server", s.url)
 	if code != exitDone {
@@ -102,6 +104,7 @@ func TestATerminalShowsProgressAndASumButNoReceipts(t *testing.T) {
 }
 
 func TestLongDataIsCutAtTheEdge(t *testing.T) {
+	t.Parallel()
 	s := serve(t, journalDir(t))
 	s.run("", "append", "a/b", "--kind", "0x1001", `"`+strings.Repeat("ö", 300)+`"`)
 	s.run("", "append", "a/b", "--kind", "0x1001", `"\u009b31m"`) // a terminal's command, in one character
