@@ -242,15 +242,27 @@ func (n *inode) resize(size int) {
 type image struct {
 	files   map[string][]byte
 	folders []string
-	durable *disk // for a kill: what a loss of power would still take
+	now     map[string]*inode // for a kill: what a loss of power would still take
+	names   map[string]*inode
 }
 
 // killed is what is there after the process ended, whatever it was doing. Called from atEach, or
 // when nothing runs.
 func (d *disk) killed() image {
-	im := image{files: map[string][]byte{}, durable: d}
+	im := image{files: map[string][]byte{}, now: map[string]*inode{}, names: map[string]*inode{}}
+	twins := map[*inode]*inode{}
+	twin := func(n *inode) *inode {
+		if twins[n] == nil {
+			twins[n] = &inode{folder: n.folder, written: bytes.Clone(n.written), synced: bytes.Clone(n.synced), dirty: maps.Clone(n.dirty)}
+		}
+		return twins[n]
+	}
 	for name, n := range d.now {
+		im.now[name] = twin(n)
 		im.add(name, n, n.written)
+	}
+	for name, n := range d.names {
+		im.names[name] = twin(n)
 	}
 	return im
 }
@@ -298,7 +310,7 @@ func (im *image) digest() uint64 {
 	return h.Sum64()
 }
 
-// boot is a new disk with the image on it. What a kill left unsynced is unsynced there too.
+// boot is a new disk with the image on it, once. What a kill left unsynced is unsynced there too.
 func (im *image) boot(tb testing.TB) *disk {
 	tb.Helper()
 	d := newDisk(tb)
@@ -315,21 +327,10 @@ func (im *image) boot(tb testing.TB) *disk {
 		}
 		d.now[name] = &inode{written: bytes.Clone(b), synced: bytes.Clone(b), dirty: map[int]bool{}}
 	}
-	if im.durable == nil {
+	if im.now == nil {
 		maps.Copy(d.names, d.now)
-		return d
-	}
-	twin := map[*inode]*inode{}
-	for name, n := range im.durable.now {
-		d.now[name].synced = bytes.Clone(n.synced)
-		d.now[name].dirty = maps.Clone(n.dirty)
-		twin[n] = d.now[name]
-	}
-	for name, n := range im.durable.names {
-		if twin[n] == nil { // removed or replaced, and the folder not synced since
-			twin[n] = &inode{folder: n.folder, written: bytes.Clone(n.written), synced: bytes.Clone(n.synced), dirty: maps.Clone(n.dirty)}
-		}
-		d.names[name] = twin[n]
+	} else {
+		d.now, d.names = im.now, im.names
 	}
 	return d
 }

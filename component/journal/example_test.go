@@ -1,0 +1,129 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+
+	"batpak/causal"
+	"batpak/codec"
+	"batpak/component/journal"
+	"batpak/faultfs"
+	"batpak/gates"
+)
+
+// Cents as MessagePack: small positive numbers are one byte, small negative ones too.
+func cent(n int8) []byte { return []byte{byte(n)} }
+
+// A journal with one rule: no account goes below zero.
+func Example() {
+	dir, err := os.MkdirTemp("", "journal")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer root.Close()
+
+	solvent := gates.Fold("solvent",
+		func(balance int, e gates.Event) (int, error) { return balance + int(int8(e.Payload[0])), nil },
+		func(balance int, p *gates.Proposal) *gates.Denial {
+			if after := balance + int(int8(p.Data[0])); after < 0 {
+				return &gates.Denial{Code: "insufficient_funds", Message: fmt.Sprintf("%d cents are missing", -after)}
+			}
+			return nil
+		})
+	rules, err := gates.NewChain(solvent)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	j, err := journal.Open(ctx, faultfs.Dir(root), journal.Options{Name: "accounts", Gates: rules, SegmentBytes: 1 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer j.Close()
+
+	account := causal.Coordinate{Scope: "bank", Entity: "account-7"}
+	const moved causal.Kind = 0x1001
+	move := func(cents int8, expect uint64) error {
+		_, err := j.Append(ctx, &journal.Batch{Events: []journal.Append{
+			{Coordinate: account, Kind: moved, Data: cent(cents), Expect: &expect},
+		}})
+		return err
+	}
+
+	fmt.Println(move(20, 0)) // the account has no events yet
+	fmt.Println(move(-15, 1))
+
+	var denial *gates.Denial
+	if err := move(-10, 2); errors.As(err, &denial) {
+		fmt.Println("denied:", denial.Code, "-", denial.Message)
+	}
+	var conflict *journal.ConflictError
+	if err := move(-1, 1); errors.As(err, &conflict) { // somebody else was faster
+		fmt.Println("conflict: the stream is at version", conflict.Version)
+	}
+
+	for ev, err := range j.Events(ctx, codec.Selection{Scope: account.Scope, Entity: account.Entity}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("event", ev.Seq, "version", ev.Version, "cents", int8(ev.Data[0]), "by", ev.Gates)
+	}
+
+	// Output:
+	// <nil>
+	// <nil>
+	// denied: insufficient_funds - 5 cents are missing
+	// conflict: the stream is at version 2
+	// event 1 version 1 cents 20 by [solvent]
+	// event 2 version 2 cents -15 by [solvent]
+}
+
+// A batch is appended as a whole, and under its key once, however often it is sent.
+func ExampleJournal_Append_batch() {
+	dir, err := os.MkdirTemp("", "journal")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer root.Close()
+	ctx := context.Background()
+	j, err := journal.Open(ctx, faultfs.Dir(root), journal.Options{Name: "accounts", SegmentBytes: 1 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer j.Close()
+
+	transfer := &journal.Batch{
+		Key: "transfer-2041",
+		Events: []journal.Append{
+			{Coordinate: causal.Coordinate{Scope: "bank", Entity: "account-7"}, Kind: 0x1001, Data: cent(-5)},
+			{Coordinate: causal.Coordinate{Scope: "bank", Entity: "account-8"}, Kind: 0x1001, Data: cent(5)},
+		},
+	}
+	for range 2 {
+		receipts, err := j.Append(ctx, transfer)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, r := range receipts {
+			fmt.Println("sequence", r.Seq, "version", r.Version, "duplicate", r.Duplicate)
+		}
+	}
+	// Output:
+	// sequence 1 version 1 duplicate false
+	// sequence 2 version 1 duplicate false
+	// sequence 1 version 1 duplicate true
+	// sequence 2 version 1 duplicate true
+}
