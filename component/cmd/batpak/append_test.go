@@ -225,7 +225,7 @@ func TestImportSendsAgainWhatANodeWasTooBusyFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	const n = 500
+	const n = 60
 	r := batpak(t, input(n, 3), "append", "--ndjson", "--server", server.URL(), "--quiet")
 	if r.code != exitDone || node.Journal().Visible() != n {
 		t.Errorf("exit code %d, %d events\n%s", r.code, node.Journal().Visible(), r.err)

@@ -36,21 +36,29 @@ func contexts(t *testing.T, selected string, all map[string]map[string]string) (
 	return home
 }
 
-func TestWhereItConnects(t *testing.T) {
-	t.Parallel()
-	seed := filepath.Join(t.TempDir(), "seed")
+// newUser makes an nkey, and returns the file with its seed.
+func newUser(t *testing.T) (file, public string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "seed")
 	key, err := nkeys.CreateUser()
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := key.Seed()
+	seed, err := key.Seed()
 	if err == nil {
-		err = os.WriteFile(seed, secret, 0o600)
+		err = os.WriteFile(file, seed, 0o600)
 	}
 	public, perr := key.PublicKey()
 	if err != nil || perr != nil {
 		t.Fatal(err, perr)
 	}
+	return file, public
+}
+
+func TestWhereItConnects(t *testing.T) {
+	t.Parallel()
+	seed, public := newUser(t)
+	otherSeed, _ := newUser(t)
 	closed := natstest.Run(t, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "ada", Password: "pw"}}
 		o.Nkeys = []*server.NkeyUser{{Nkey: public}}
@@ -62,6 +70,7 @@ func TestWhereItConnects(t *testing.T) {
 	home := contexts(t, "selected", map[string]map[string]string{
 		"selected": {"url": closed.URL(), "user": "ada", "password": "pw"},
 		"token":    {"url": token.URL(), "token": "tok"},
+		"wrongkey": {"url": closed.URL(), "nkey": otherSeed},
 		"wrong":    {"url": closed.URL(), "user": "bo", "password": "no"},
 	})
 	none := contexts(t, "", nil)
@@ -83,6 +92,7 @@ func TestWhereItConnects(t *testing.T) {
 		{name: "context by path", home: none, args: "--context " + filepath.Join(home, "nats", "context", "token.json")},
 		{name: "flags before the context", home: home, args: "--context wrong --user ada --password pw"},
 		{name: "another kind of credentials before the context", home: home, args: "--context wrong --nkey " + seed},
+		{name: "a password before the context's key", home: home, args: "--context wrongkey --user ada --password pw"},
 		{name: "server before the context", home: home, args: "--context token --server " + token.URL()},
 		{name: "a selected context's credentials stay with its servers", home: home, args: "--server " + closed.URL(), fail: "Authorization"},
 		{name: "unknown context", home: home, args: "--context bogus", fail: "bogus"},
@@ -107,6 +117,12 @@ func TestServeStartsItsOwnServerWhateverContextIsSelected(t *testing.T) {
 	home := contexts(t, "selected", map[string]map[string]string{"selected": {"url": "nats://127.0.0.1:1"}})
 	t.Setenv("XDG_CONFIG_HOME", home)
 	serve(t, journalDir(t)).drain()
+
+	// --listen says that it is to be here, even when the environment names a server.
+	dir := journalDir(t)
+	cmd := command(t, "serve", "--dir", dir, "--listen", "127.0.0.1:0")
+	cmd.Env = append(cmd.Env, "NATS_URL=nats://127.0.0.1:1", "NATS_CONTEXT=selected")
+	ready(t, dir, begin(t, cmd)).drain()
 }
 
 func TestSecretsAreNotInWhatIsSaid(t *testing.T) {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"batpak/codec"
 )
 
 func TestDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
@@ -55,5 +58,33 @@ func TestTheNodeOfADemoEndsWithItsStandardInput(t *testing.T) {
 	}
 	if r := s.wait(); r.code != exitDone {
 		t.Errorf("exit code %d: %s", r.code, r.err)
+	}
+}
+
+// The demo does not find what is not there.
+func TestDemoSeesALostEvent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, journalDir(t))
+	s.run("", "append", "a/b", "--kind", "0x1001", "1")
+	d := &demo{app: &app{streams: streams{out: io.Discard}}, client: s.client("main")}
+	d.screen = d.newScreen()
+	ev, err := d.client.GetSeq(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := codec.Receipt{ID: ev.ID, Seq: 1, Hash: ev.Hash}
+	d.acked.add(good)
+	if err := d.compare(t.Context()); err != nil {
+		t.Error(err)
+	}
+	lost, other := good, good
+	lost.ID[15]++
+	other.Hash[0]++
+	for _, r := range []codec.Receipt{lost, other} {
+		d.acked = receipts{}
+		d.acked.add(r)
+		if d.compare(t.Context()) == nil {
+			t.Errorf("found %+v", r)
+		}
 	}
 }

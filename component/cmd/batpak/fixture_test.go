@@ -102,8 +102,15 @@ type running struct {
 // start starts a batpak and does not wait for its end. It is killed when the test ends.
 func start(t testing.TB, args ...string) *running {
 	t.Helper()
-	r := &running{Cmd: command(t, args...), t: t, errs: new(bytes.Buffer)}
-	r.Stderr = r.errs
+	return begin(t, command(t, args...))
+}
+
+func begin(t testing.TB, cmd *exec.Cmd) *running {
+	t.Helper()
+	r := &running{Cmd: cmd, t: t, errs: new(bytes.Buffer)}
+	if r.Stderr == nil {
+		r.Stderr = r.errs
+	}
 	out, err := r.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +181,13 @@ func serve(t testing.TB, dir string, args ...string) *served {
 	if !slices.ContainsFunc(args, elsewhere) {
 		args = append(args, "--listen", "127.0.0.1:0")
 	}
-	s := &served{running: start(t, args...), dir: dir}
+	return ready(t, dir, begin(t, command(t, args...)))
+}
+
+// ready waits until a serve is.
+func ready(t testing.TB, dir string, r *running) *served {
+	t.Helper()
+	s := &served{running: r, dir: dir}
 	said := strings.Fields(s.line())
 	if len(said) != 3 || said[0] != "ready" {
 		t.Fatalf("it said %q", said)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,8 @@ import (
 	"testing"
 
 	"batpak/component/internal/natstest"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 func TestServeSaysReadyOnceAndDrainsOnEitherSignal(t *testing.T) {
@@ -65,6 +69,57 @@ func TestServeOnANATSServerThatIsThere(t *testing.T) {
 		}
 		wantIn(t, r.err, "another node answers", "there", "--prefix")
 		s.drain()
+	}
+}
+
+// stuck is a serve that cannot finish its drain: it is to publish onward, and there is no JetStream.
+func stuck(t *testing.T, args ...string) (s *served, log *bufio.Reader) {
+	t.Helper()
+	server := natstest.Run(t, func(o *server.Options) { o.JetStream = false })
+	dir := journalDir(t)
+	cmd := command(t, append([]string{"serve", "--dir", dir, "--url", server.URL()}, args...)...)
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = in
+	s = ready(t, dir, begin(t, cmd))
+	in.Close()
+	t.Cleanup(func() { out.Close() })
+	s.run("", "append", "a/b", "--kind", "0x1001", "1")
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	log = bufio.NewReader(out)
+	for line := ""; !strings.Contains(line, "node drains"); {
+		if line, err = log.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, log
+}
+
+func TestASecondSignalEndsServeAtOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := stuck(t)
+	if r := s.end(syscall.SIGTERM); r.code != -1 { // by the signal
+		t.Errorf("exit code %d", r.code)
+	}
+	if got := fields(must(t, "", "verify", "--dir", s.dir)); got[0] != "valid" || got[1] != "1" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestADrainThatTakesTooLongIsGivenUp(t *testing.T) {
+	t.Parallel()
+	s, log := stuck(t, "--drain-timeout", "50ms")
+	said, err := io.ReadAll(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantIn(t, string(said), "batpak: the drain took longer than 50ms", "is on disk")
+	if r := s.wait(); r.code != exitFailed {
+		t.Errorf("exit code %d", r.code)
 	}
 }
 
