@@ -1,0 +1,271 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"batpak/causal"
+	"batpak/codec"
+	"batpak/faultfs"
+	"batpak/keystore"
+)
+
+// withSum is b with the checksum that makes a decoder look further.
+func withSum(b []byte) []byte {
+	return binary.LittleEndian.AppendUint32(b[:len(b):len(b)], crc32.Checksum(b, castagnoli))
+}
+
+func FuzzMeta(f *testing.F) {
+	m := meta{lineage: causal.NewLineage(), seal: keystore.Subject, created: 1, name: "main"}
+	good := m.encode()
+	f.Add(good[:len(good)-4])
+	f.Add(good)
+	f.Add([]byte(metaMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, b := range [][]byte{b, withSum(b)} {
+			m, err := decodeMeta(b)
+			if err != nil {
+				continue
+			}
+			if CheckName(m.name) != nil || !bytes.Equal(m.encode(), b) {
+				t.Errorf("%x was decoded as %+v", b, m)
+			}
+		}
+	})
+}
+
+func FuzzCheckpoint(f *testing.F) {
+	lineage := causal.Lineage{1}
+	st := state{seq: 9, heads: map[causal.Stream]causal.Head{
+		{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}}:          {Seq: 9, Version: 8, Hash: causal.Hash{7}},
+		{Coordinate: causal.Coordinate{Scope: "s", Entity: "f"}, Lane: 3}: {Seq: 1, Version: 1, Hash: causal.Hash{6}},
+	}}
+	st.keys.add(keyHash{1}, 4, 1000)
+	good := encodeCheckpoint(lineage, &st)
+	f.Add(good[:len(good)-4])
+	f.Add(append(good[:36:36], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff))
+	f.Add(append(good[:36:36], make([]byte, 12)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, b := range [][]byte{b, withSum(b)} {
+			var st state
+			if err := decodeCheckpoint(b, lineage, &st); err != nil {
+				if !errors.Is(err, errCheckpoint) {
+					t.Errorf("error %v", err)
+				}
+				continue
+			}
+			if 56*len(st.heads)+24*st.keys.len()+16*len(st.keys.gens) > len(b) {
+				t.Errorf("%d bytes made %d heads and %d keys", len(b), len(st.heads), st.keys.len())
+			}
+			again := state{}
+			if err := decodeCheckpoint(encodeCheckpoint(lineage, &st), lineage, &again); err != nil || again.seq != st.seq || len(again.heads) != len(st.heads) {
+				t.Errorf("does not survive: %v", err)
+			}
+		}
+	})
+}
+
+// fuzzDir is a directory that a fuzz target uses again and again.
+func fuzzDir(tb testing.TB) (faultfs.FS, string) {
+	dir := tb.TempDir()
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		if fast, err := os.MkdirTemp("/dev/shm", "journal"); err == nil {
+			tb.Cleanup(func() { os.RemoveAll(fast) })
+			dir = fast
+		}
+	}
+	for _, sub := range []string{segmentDir, keysDir} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { root.Close() })
+	return faultfs.Dir(root), dir
+}
+
+// An index file is any bytes. Whatever passes its checks is safe to ask.
+func FuzzIndex(f *testing.F) {
+	x := newMemIndex()
+	var ids causal.IDs
+	for i := range uint32(5) {
+		x.add([]indexEntry{{id: ids.Next(1000), coord: uint64(i % 2), offset: segmentStart + 200*i}})
+	}
+	s := &segment{name: segmentName(1), first: 1, salt: [8]byte{1, 2, 3}}
+	good := x.encode(s.first, s.salt)
+	f.Add(good)
+	f.Add(good[:len(good)-1])
+	f.Add(newMemIndex().encode(s.first, s.salt))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fsys, dir := fuzzDir(t)
+		mended := bytes.Clone(b) // as somebody would write it who knows the checksums
+		if n := len(b) - indexHeader - 4; n >= 0 && n%32 == 0 {
+			copy(mended, indexMagic)
+			binary.LittleEndian.PutUint32(mended[8:], formatVersion)
+			binary.LittleEndian.PutUint32(mended[12:], uint32(n/32))
+			binary.LittleEndian.PutUint64(mended[16:], s.first)
+			copy(mended[24:], s.salt[:])
+			var span []causal.EventID
+			if n > 0 {
+				at := mended[indexHeader+n/8:]
+				span = append(span, causal.EventID(at), causal.EventID(at[n/2-16:]))
+			}
+			binary.LittleEndian.PutUint32(mended[60:], indexSum(mended[:60], span...))
+			mended = withSum(mended[:len(mended)-4])
+		}
+		for _, b := range [][]byte{b, mended} {
+			if err := os.WriteFile(filepath.Join(dir, s.indexName()), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			x, err := openIndex(fsys, s)
+			if err != nil {
+				if !errors.Is(err, errIndex) {
+					t.Errorf("error %v", err)
+				}
+				continue
+			}
+			if err := x.check(); err != nil && !errors.Is(err, errIndex) {
+				t.Errorf("error %v", err)
+			}
+			for pos := range x.n + 2 {
+				if _, err := x.offset(pos); (err != nil) != (pos >= x.n) {
+					t.Errorf("offset of %d of %d: %v", pos, x.n, err)
+				}
+			}
+			for _, hash := range []uint64{0, 1, 1 << 63} {
+				list, err := x.coordinate(hash)
+				if err != nil || len(list) > x.n {
+					t.Errorf("coordinate: %d of %d, %v", len(list), x.n, err)
+				}
+			}
+			for _, id := range []causal.EventID{{}, x.firstID, x.lastID, {0xff}} {
+				if pos, err := x.find(id); err == nil && pos >= x.n || err != nil && !errors.Is(err, ErrNotFound) {
+					t.Errorf("find: %d, %v", pos, err)
+				}
+			}
+			x.file.Close()
+		}
+	})
+}
+
+// fuzzJournal makes a small journal and returns its meta and the frames of its segment, and what
+// its header needs.
+func fuzzJournal(f *testing.F) (m *meta, header, frames []byte) {
+	fsys, dir := fuzzDir(f)
+	j, err := Open(context.Background(), fsys, Options{Name: "fuzz", SegmentBytes: minSegmentBytes})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i := range 3 {
+		b := &Batch{}
+		for range i + 1 {
+			b.Events = append(b.Events, Append{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}, Kind: 0x1001, Data: []byte{1}})
+		}
+		if _, err := j.Append(context.Background(), b); err != nil {
+			f.Fatal(err)
+		}
+	}
+	end := j.durableEnd.Load()
+	j.Close()
+	if m, err = loadMeta(fsys); err != nil {
+		f.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, segmentName(1)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return m, b[:segmentStart], b[segmentStart : end+frameHeader]
+}
+
+// A segment's frames are any bytes behind a header that is good. The journal opens, and then can
+// be read from end to end; or the error has its type. With the checksums mended too.
+func FuzzSegment(f *testing.F) {
+	m, header, frames := fuzzJournal(f)
+	salt := crc32.Checksum(header[48:56], castagnoli)
+	f.Add(frames)
+	f.Add(frames[:len(frames)-20])
+	f.Add(append(bytes.Clone(frames), frames...))
+	f.Add(append(make([]byte, 64), frames...))
+	f.Add(bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 1, 0}, 64))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > minSegmentBytes-segmentStart {
+			return
+		}
+		for _, mended := range []bool{false, true} {
+			segment := make([]byte, minSegmentBytes)
+			copy(segment, header)
+			copy(segment[segmentStart:], b)
+			if mended {
+				mendFrames(segment, salt)
+			}
+			fsys, dir := fuzzDir(t)
+			for name, b := range map[string][]byte{metaName: m.encode(), segmentName(1): segment} {
+				if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			openFuzzed(t, fsys, filepath.Join(dir, segmentName(1)), segment)
+		}
+	})
+}
+
+func openFuzzed(t *testing.T, fsys faultfs.FS, name string, segment []byte) {
+	ctx := context.Background()
+	j, err := Open(ctx, fsys, Options{SegmentBytes: minSegmentBytes})
+	if err != nil {
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("error %v", err)
+		}
+		if after, err := os.ReadFile(name); err != nil || !bytes.Equal(after, segment) {
+			t.Errorf("refused, and changed: %v", err)
+		}
+		return
+	}
+	defer j.Close()
+	head := j.Visible()
+	v, err := j.Verify(ctx, 0, 0)
+	if err != nil || v.Checked != head {
+		t.Errorf("verified %d of %d: %v", v.Checked, head, err)
+	}
+	n := uint64(0)
+	for ev, err := range j.Events(ctx, codec.Selection{}) {
+		if n++; err != nil || ev.Seq != n {
+			t.Fatalf("event %d as number %d: %v", ev.Seq, n, err)
+		}
+		if got, err := j.Get(ev.ID); err != nil || got.ID != ev.ID {
+			t.Errorf("event %d by id: %v", ev.Seq, err)
+		}
+	}
+	r, err := j.Append(ctx, &Batch{Events: []Append{{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}, Kind: 0x1001, Data: []byte{1}}}})
+	if err != nil || r[0].Seq != head+1 {
+		t.Errorf("append: %v, %v", r, err)
+	}
+}
+
+// mendFrames puts the right checksums wherever there is something of the form of a frame.
+func mendFrames(segment []byte, salt uint32) {
+	start := segmentStart
+	for off := segmentStart; off+frameHeader <= len(segment); {
+		f, ok := parseFrame(segment[off:], int64(len(segment)-off))
+		if !ok {
+			return
+		}
+		if f.typ == frameCommit {
+			binary.LittleEndian.PutUint32(segment[off+frameHeader+12:], crc32.Checksum(segment[start:off], castagnoli))
+		}
+		sealFrame(segment[off:], int(f.length), f, salt)
+		off += frameSize(int(f.length))
+		if f.typ != frameEvent {
+			start = off
+		}
+	}
+}
