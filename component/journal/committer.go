@@ -155,6 +155,7 @@ func (j *Journal) reply() {
 			r.done(r.receipts, r.err)
 		}
 		clear(reqs)
-		j.requestSlices.Put(reqs[:0])
+		reqs = reqs[:0]
+		j.requestSlices.Put(&reqs)
 	}
 }

@@ -42,7 +42,7 @@ type Journal struct {
 	work     chan *segment   // to background
 	idle     chan struct{}   // closed when background has ended
 
-	requestSlices sync.Pool
+	requestSlices sync.Pool    // of *[]*request
 	durableEnd    atomic.Int64 // end of the open segment's durable frames
 	poison        atomic.Pointer[error]
 	closing       sync.Once
@@ -134,7 +134,7 @@ func (j *Journal) start() {
 	j.replies = make(chan []*request, 8)
 	j.replied = make(chan struct{})
 	j.idle = make(chan struct{})
-	j.requestSlices.New = func() any { return []*request(nil) }
+	j.requestSlices.New = func() any { return new([]*request) }
 	j.seq.next, j.seq.settled = j.visible+1, j.visible
 	j.com = committer{j: j, prep: preparer{fsys: j.fsys, size: j.opts.SegmentBytes, stop: make(chan struct{})}}
 	if active.end > active.size/2 {

@@ -106,7 +106,7 @@ func (s *sequencer) newGroup() *group {
 		g, s.free = s.free[n-1], s.free[:n-1]
 	}
 	g.gen = s.gen
-	g.reqs = s.j.requestSlices.Get().([]*request)
+	g.reqs = *s.j.requestSlices.Get().(*[]*request)
 	return g
 }
 
