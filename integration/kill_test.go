@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,12 +160,11 @@ func retryAll(t *testing.T, p *program, writers []*writer) {
 // startWriters runs do for each writer, some on each connection. Each sends one result.
 func startWriters(p *program, writers []*writer, do func(*writer, client) error) <-chan error {
 	results := make(chan error, len(writers))
-	var c client
-	for i, w := range writers {
-		if i%writersOfEach == 0 {
-			c = client{p.connect()}
+	for group := range slices.Chunk(writers, writersOfEach) {
+		c := client{p.connect()}
+		for _, w := range group {
+			go func() { results <- do(w, c) }()
 		}
-		go func() { results <- do(w, c) }()
 	}
 	return results
 }
