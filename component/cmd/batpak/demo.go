@@ -160,7 +160,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 	d.nc, err = nats.Connect(d.node.url,
 		nats.Name("batpak demo"), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // broken pipes, when the node is killed
-		nats.ReconnectBufSize(-1),                                         // what was on its way when the node is killed is not sent by itself
+		nats.ReconnectBufSize(-1), // what was on its way when the node is killed is not sent by itself
 		nats.ReconnectHandler(func(*nats.Conn) {
 			select {
 			case d.again <- struct{}{}:
