@@ -246,6 +246,18 @@ func TestATornLastGroupIsCutOff(t *testing.T) {
 			t.Errorf("%s, group at %d to %d: %v", what, last.start, last.end, err)
 			continue
 		}
+		b, err := os.ReadFile(filepath.Join(dir, seg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, end := spans(b)
+		if rest := bytes.Trim(b[end:], "\x00"); len(rest) > 0 {
+			t.Errorf("%s: %d bytes are left behind the cut", what, len(rest))
+		}
+		none := len(bytes.Trim(edit(killed[seg], f)[last.start:], "\x00")) == 0 // nothing was torn then
+		if epoch := binary.LittleEndian.Uint16(b[end-16+12:]); epoch != 1 && !none {
+			t.Errorf("%s: epoch %d after the cut", what, epoch)
+		}
 		if err := mustHold(realDir(t, dir), o, nil); err != nil {
 			t.Errorf("%s: opened again: %v", what, err)
 		}
@@ -301,7 +313,11 @@ func TestRotIsRefusedAndTheDirectoryLeftAlone(t *testing.T) {
 	flips("killed", killed, seg, groups[:len(groups)-1], 37)
 	flips("killed, sealed segment", noCache, sealed, sealedGroups, 4099)
 	closedGroups, _ := spans(closed[seg])
+	if closedGroups[len(closedGroups)-1].events > 0 {
+		t.Error("no mark at the end of a closed journal")
+	}
 	flips("closed", closed, seg, closedGroups[:len(closedGroups)-1], 41) // the last one is the mark
+	flips("closed, without checkpoint", with(closed, "checkpoint", nil), seg, closedGroups[:len(closedGroups)-1], 43)
 	for off := range 64 {
 		for _, file := range []string{sealed, seg} {
 			rots[fmt.Sprintf("header of %s, flip at %d", file, off)] = rot{with(killed, file, edit(killed[file], func(b []byte) { b[off] ^= 1 })), file, 0, 0}

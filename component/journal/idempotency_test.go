@@ -260,12 +260,21 @@ func TestARetryAfterAnErasureGetsItsReceipt(t *testing.T) {
 // What is older may go, and does: the window does not grow for ever.
 func TestTheWindowKeepsTheLastKeysAndTheYoungOnes(t *testing.T) {
 	t.Parallel()
+	for _, keep := range []int{1000, 100_000} {
+		t.Run(fmt.Sprint(keep), func(t *testing.T) {
+			t.Parallel()
+			checkWindow(t, keep)
+		})
+	}
+}
+
+func checkWindow(t *testing.T, keep int) {
 	now := time.UnixMilli(1_700_000_000_000)
 	var mu sync.Mutex
 	tick := func(d time.Duration) { mu.Lock(); now = now.Add(d); mu.Unlock() }
 	clock := causal.NewClock(causal.ClockOptions{Now: func() time.Time { mu.Lock(); defer mu.Unlock(); return now }})
 	d := newDisk(t)
-	o := journal.Options{Name: "window", SegmentBytes: 16 << 20, IdempotencyKeys: 1000, IdempotencyAge: time.Hour, Clock: clock}
+	o := journal.Options{Name: "window", SegmentBytes: 16 << 20, IdempotencyKeys: keep, IdempotencyAge: time.Hour, Clock: clock}
 	fsys := noSync{d.FS}
 	j := openFS(t, fsys, o)
 	key := func(n int) *journal.Batch {
@@ -302,9 +311,9 @@ func TestTheWindowKeepsTheLastKeysAndTheYoungOnes(t *testing.T) {
 	}
 	tick(48 * time.Hour)
 	submitAll(2*many, 3*many)
-	for n := 3*many - 1000; n < 3*many; n += 111 {
+	for n := 3*many - keep; n < 3*many; n += keep / 9 {
 		if !known(n) {
-			t.Errorf("key %d is among the last thousand and was forgotten", n)
+			t.Errorf("key %d is among the last and was forgotten", n)
 		}
 	}
 	if known(0) {
@@ -314,7 +323,7 @@ func TestTheWindowKeepsTheLastKeysAndTheYoungOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	j = openFS(t, fsys, o)
-	for n := 3*many - 1000; n < 3*many; n += 111 {
+	for n := 3*many - keep; n < 3*many; n += keep / 9 {
 		if !known(n) {
 			t.Errorf("key %d was forgotten by reopening", n)
 		}

@@ -116,7 +116,7 @@ func TestWhatAFailedSyncLeftIsWrittenAgainByTheNextOpen(t *testing.T) {
 	j := openFS(t, d, o)
 	mustAppend(t, j, one(event("e", 1)))
 	d.failSync(firstSegment)
-	if err := appendErr(j, one(event("e", 2))); !errors.Is(err, journal.ErrPoisoned) {
+	if err := appendErr(j, one(large("e", 3000))); !errors.Is(err, journal.ErrPoisoned) {
 		t.Fatal(err)
 	}
 	j.Close()
