@@ -88,7 +88,24 @@ func nodeConnection(log *slog.Logger) []nats.Option {
 
 // drain ends the node gently, then everything.
 func (l *local) drain(ctx context.Context) error {
-	return errors.Join(l.node.Drain(ctx), l.close())
+	return errors.Join(drainNode(ctx, l.node, l.conn), l.close())
+}
+
+// drainNode drains a node, then its connection: requests that had come in and that the node had
+// not looked at are answered too.
+func drainNode(ctx context.Context, node *component.Node, nc *nats.Conn) error {
+	err := node.Drain(ctx)
+	closed := nc.StatusChanged(nats.CLOSED)
+	if nc.Drain() != nil { // not connected: nobody is there to be answered
+		nc.Close()
+		return err
+	}
+	select {
+	case <-closed:
+	case <-ctx.Done():
+		nc.Close()
+	}
+	return err
 }
 
 // close ends everything at once.

@@ -192,7 +192,8 @@ func (s *serving) elsewhere(ctx context.Context, cfg component.Config) error {
 	if err := s.ready(nc.ConnectedUrlRedacted(), node); err != nil {
 		return errors.Join(err, node.Close())
 	}
-	return s.until(ctx, node, node.Drain, node.Close)
+	drain := func(ctx context.Context) error { return drainNode(ctx, node, nc) }
+	return s.until(ctx, node, drain, node.Close)
 }
 
 // ready says that the node answers. It is the one line on standard output.
