@@ -11,6 +11,7 @@
 // # The path of an append
 //
 //	Submit      checks what needs no state, queues; ErrBusy when the queue is full
+//	survey      only with Unless: holds it against what is visible, in a goroutine of its own
 //	sequencer   idempotency, expectation, gates; id, time, sequence, version, prev; seal; envelope, hash
 //	committer   fence (flush new keys), write, sync, make visible
 //	reply       calls done

@@ -1,8 +1,11 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+
+	"batpak/causal"
 )
 
 // Errors of an append. The ones that say so leave the journal as it was, and the same request
@@ -113,6 +116,19 @@ type ConflictError struct {
 	// Events are the envelopes that the caller had not seen: those after the expected version,
 	// or those that matched Unless. At most 32, at most 64 KiB.
 	Events [][]byte
+	size   int // of Events, in bytes
+}
+
+// add takes in an event that the caller had not seen, and says whether there is room for more.
+func (e *ConflictError) add(ev *causal.Event) (more bool) {
+	if e.Reason == ConflictUnless {
+		e.Seq = ev.Seq
+	}
+	if e.size += len(ev.Envelope); e.size > conflictSize {
+		return false
+	}
+	e.Events = append(e.Events, bytes.Clone(ev.Envelope))
+	return len(e.Events) < conflictMost
 }
 
 func (e *ConflictError) Error() string {

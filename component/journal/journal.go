@@ -42,8 +42,9 @@ type Journal struct {
 	work     chan *segment   // to background
 	idle     chan struct{}   // closed when background has ended
 
-	requestSlices sync.Pool    // of *[]*request
-	durableEnd    atomic.Int64 // end of the open segment's durable frames
+	requestSlices sync.Pool     // of *[]*request
+	surveying     chan struct{} // has room for maxSurveys
+	durableEnd    atomic.Int64  // end of the open segment's durable frames
 	poison        atomic.Pointer[error]
 	closing       sync.Once
 	closed        atomic.Bool
@@ -134,6 +135,7 @@ func (j *Journal) start() {
 	j.replies = make(chan []*request, 8)
 	j.replied = make(chan struct{})
 	j.idle = make(chan struct{})
+	j.surveying = make(chan struct{}, maxSurveys)
 	j.requestSlices.New = func() any { return new([]*request) }
 	j.seq.next, j.seq.settled = j.visible+1, j.visible
 	j.com = committer{j: j, prep: preparer{fsys: j.fsys, size: j.opts.SegmentBytes, stop: make(chan struct{})}}
@@ -152,6 +154,7 @@ func (j *Journal) start() {
 func (j *Journal) Close() error {
 	j.closing.Do(func() {
 		j.queue.close()
+		j.queue.surveys.Wait()
 		<-j.replied
 		close(j.work)
 		<-j.idle
@@ -193,11 +196,13 @@ type Append struct {
 	Subject     string
 	Meta        map[string]string
 
-	Expect    *uint64          // the stream's version before the batch; nil does not check
-	ExpectSeq *uint64          // the sequence of the coordinate's last event before the batch, in whatever lane
-	Unless    *codec.Selection // refuse when an event matches; its Limit means nothing
-	Renew     bool             // into an erased key scope: under a new key
-	Bypass    string           // not empty: past the gates, for this reason, which stays in the event
+	Expect    *uint64 // the stream's version before the batch; nil does not check
+	ExpectSeq *uint64 // the sequence of the coordinate's last event before the batch, in whatever lane
+	// Unless refuses the append when an event matches. Its Limit means nothing. Without scope and
+	// entity it may range over a million events at most.
+	Unless *codec.Selection
+	Renew  bool   // into an erased key scope: under a new key
+	Bypass string // not empty: past the gates, for this reason, which stays in the event
 }
 
 // Batch is 1 to MaxBatchEvents events, appended all together or not at all.
@@ -208,7 +213,8 @@ type Batch struct {
 
 // Submit queues a batch and returns at once; it never waits for the disk. An error means that
 // nothing was queued: ErrInvalid, ErrTooLarge, ErrBusy, ErrPoisoned, ErrClosed. Otherwise done is
-// called once, from the journal's reply goroutine, in the order of commits: with the receipts when
+// called once, from the journal's reply goroutine, in the order of commits (from another one, when the
+// queue was full or closed by the time that a batch with Unless could enter it): with the receipts when
 // the batch is durable and visible, or with why it was refused: a *gates.Denial, a *ConflictError,
 // ErrErased, ErrInvalid, ErrTooLarge, ErrStorage or ErrPoisoned. After ErrPoisoned it is not known
 // whether the batch will be there after the next Open; a batch with a key can be sent again. done
@@ -221,7 +227,11 @@ func (j *Journal) Submit(b *Batch, done func([]codec.Receipt, error)) error {
 	if err := j.Poisoned(); err != nil {
 		return err
 	}
-	return j.queue.put(&request{batch: b, done: done, bytes: size})
+	r := &request{batch: b, done: done, bytes: size}
+	if r.conditional() {
+		return j.survey(r)
+	}
+	return j.queue.put(r)
 }
 
 // Append submits a batch and waits. When ctx ends first, the batch may still be appended.

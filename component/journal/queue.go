@@ -14,6 +14,20 @@ type request struct {
 	bytes    int64
 	receipts []codec.Receipt
 	err      error
+
+	// What survey found out before the request was queued.
+	surveyed uint64 // conditions were held against the events up to here
+	refused  error  // the conflict it met
+}
+
+// conditional says whether the request has a condition that may have to look at many events.
+func (r *request) conditional() bool {
+	for i := range r.batch.Events {
+		if r.batch.Events[i].Unless != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // queue holds the requests that the sequencer has not taken yet. It is bounded in events and
@@ -22,6 +36,8 @@ type queue struct {
 	maxEvents int
 	maxBytes  int64
 	wake      chan struct{} // has room for one: a token says that there may be something to take
+
+	surveys sync.WaitGroup // requests that are being surveyed; none begins after closed
 
 	mu     sync.Mutex // guards what follows
 	reqs   []*request
@@ -48,6 +64,17 @@ func (q *queue) put(r *request) error {
 	if first {
 		q.poke()
 	}
+	return nil
+}
+
+// beginSurvey counts a survey, unless the queue is closed.
+func (q *queue) beginSurvey() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ErrClosed
+	}
+	q.surveys.Add(1)
 	return nil
 }
 

@@ -31,8 +31,11 @@ func (s *sequencer) try(r *request) error {
 			}
 		}
 	}
+	if r.refused != nil {
+		return r.refused
+	}
 	for i := range b.Events {
-		if err := s.conditions(&b.Events[i]); err != nil {
+		if err := s.conditions(&b.Events[i], r.surveyed); err != nil {
 			return err
 		}
 	}
@@ -135,8 +138,9 @@ func (s *sequencer) eventAt(seq uint64) (causal.Event, []byte, error) {
 	return g.event(e)
 }
 
-// conditions checks what an append expects of the journal as it is before its batch.
-func (s *sequencer) conditions(a *Append) error {
+// conditions checks what an append expects of the journal as it is before its batch. Unless was held
+// against the events up to surveyed already.
+func (s *sequencer) conditions(a *Append, surveyed uint64) error {
 	stream := causal.Stream{Coordinate: a.Coordinate, Lane: a.Lane}
 	if a.Expect != nil {
 		if head := s.head(stream); head.Version != *a.Expect {
@@ -161,8 +165,11 @@ func (s *sequencer) conditions(a *Append) error {
 	if a.Unless == nil {
 		return nil
 	}
+	// What survey has looked at is not looked at again.
+	since := *a.Unless
+	since.After = max(since.After, surveyed)
 	c := &ConflictError{Reason: ConflictUnless}
-	if err := s.explainSelection(c, *a.Unless); err != nil && !errors.Is(err, ErrConflict) {
+	if err := s.explainSelection(c, since); err != nil && !errors.Is(err, ErrConflict) {
 		return err
 	}
 	if c.Seq == 0 {
@@ -173,37 +180,24 @@ func (s *sequencer) conditions(a *Append) error {
 
 // explain fills in the stream's events after version, and returns the conflict.
 func (s *sequencer) explain(c *ConflictError, stream causal.Stream, version uint64) error {
-	size := 0
 	for ev, err := range s.streamEvents(stream, version) {
 		if err != nil {
 			return err
 		}
-		if size += len(ev.Envelope); len(c.Events) == conflictMost || size > conflictSize {
+		if !c.add(&ev.Event) {
 			break
 		}
-		c.Events = append(c.Events, bytes.Clone(ev.Envelope))
 	}
 	return c
 }
 
 // explainSelection fills in the events that match, staged ones included, and returns the conflict.
 func (s *sequencer) explainSelection(c *ConflictError, sel codec.Selection) error {
-	size := 0
-	note := func(ev *causal.Event) (full bool) {
-		if c.Reason == ConflictUnless {
-			c.Seq = ev.Seq
-		}
-		if size += len(ev.Envelope); size > conflictSize {
-			return true
-		}
-		c.Events = append(c.Events, bytes.Clone(ev.Envelope))
-		return len(c.Events) == conflictMost
-	}
 	for ev, err := range s.j.events(context.Background(), sel, s.settled) {
 		if err != nil {
 			return err
 		}
-		if note(&ev) {
+		if !c.add(&ev) {
 			return c
 		}
 	}
@@ -212,7 +206,7 @@ func (s *sequencer) explainSelection(c *ConflictError, sel codec.Selection) erro
 		if err != nil {
 			return err
 		}
-		if matches(&ev, &sel) && note(&ev) {
+		if matches(&ev, &sel) && !c.add(&ev) {
 			return c
 		}
 	}
