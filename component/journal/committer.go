@@ -56,20 +56,20 @@ func (c *committer) write(g *group) error {
 	if err != nil {
 		return err
 	}
-	g.finish(s, g.events[0].head.Seq)
-	if _, err := s.file.WriteAt(g.buf, s.end); err != nil {
+	frames := g.finish(s, g.events[0].head.Seq)
+	if _, err := s.file.WriteAt(frames, s.end); err != nil {
 		return j.poisonWith(fmt.Errorf("write %s at offset %d: %w", s.name, s.end, err))
 	}
 	// A sync that failed is not tried again: the system may have dropped the pages and say yes.
 	if err := s.file.SyncData(); err != nil {
 		return j.poisonWith(fmt.Errorf("sync %s: %w", s.name, err))
 	}
-	c.publish(s, g)
+	c.publish(s, g, len(frames))
 	return nil
 }
 
-// publish makes a durable group visible, all of it at once.
-func (c *committer) publish(s *segment, g *group) {
+// publish makes a durable group of size bytes visible, all of it at once.
+func (c *committer) publish(s *segment, g *group, size int) {
 	j := c.j
 	c.entries = c.entries[:0]
 	for i := range g.events {
@@ -77,7 +77,7 @@ func (c *committer) publish(s *segment, g *group) {
 		c.entries = append(c.entries, indexEntry{id: e.id, coord: coordinateHash(e.stream.Coordinate), offset: uint32(s.end) + uint32(e.off)})
 	}
 	s.index.(*memIndex).add(c.entries) // beyond visible, so nobody looks at them yet
-	s.end += int64(len(g.buf))
+	s.end += int64(size)
 
 	j.mu.Lock()
 	for i := range g.events {

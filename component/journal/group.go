@@ -76,19 +76,20 @@ func (g *group) fits(n, size int64) bool {
 // diskSize is what the group takes in a segment.
 func (g *group) diskSize() int64 { return int64(len(g.buf) + frameSize(commitBody)) }
 
-// finish fills in the frame headers for a place at off in the segment, and appends the commit
-// frame.
-func (g *group) finish(s *segment, first uint64) {
+// finish fills in the frame headers for a place at the end of the segment, and returns the frames
+// with the commit frame behind them. It leaves buf as it is, because the sequencer still reads the
+// envelopes of staged events in it.
+func (g *group) finish(s *segment, first uint64) []byte {
 	f := frame{synced: uint32(s.end), epoch: s.epoch, typ: frameEvent}
 	for i := range g.events {
 		e := &g.events[i]
 		sealFrame(g.buf[e.off:], int(e.size), f, s.crc)
 	}
 	c := commit{first: first, count: uint32(len(g.events)), crc: crc32.Checksum(g.buf, castagnoli)}
-	start := len(g.buf)
-	g.buf = appendCommit(reserveFrame(g.buf), c)
+	frames := appendCommit(reserveFrame(g.buf), c)
 	f.typ = frameCommit
-	sealFrame(g.buf[start:], commitBody, f, s.crc)
+	sealFrame(frames[len(g.buf):], commitBody, f, s.crc)
+	return frames
 }
 
 // reset makes the group empty and keeps its memory, unless that grew out of the ordinary.
