@@ -23,6 +23,7 @@ type serving struct {
 	connection
 	dir, listen, seal, onward string
 	maxPayload, segmentSize   byteSize
+	queueEvents               int
 	replicas                  int
 	drainTime                 time.Duration
 	logFormat, logLevel       string
@@ -59,6 +60,7 @@ the exit code is 0. A second signal ends it at once; nothing that was acknowledg
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
 	f.Var(&s.maxPayload, "max-payload", "largest payload")
 	f.Var(&s.segmentSize, "segment-size", "size of a segment file")
+	f.IntVar(&s.queueEvents, "queue-events", journal.DefaultQueueEvents, "`number` of events that may wait to be committed; what comes on top is answered with busy")
 	f.DurationVar(&s.drainTime, "drain-timeout", 30*time.Second, "how long a drain may take")
 	f.StringVar(&s.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 	f.StringVar(&s.logLevel, "log-level", "info", "least level that is logged: debug, info, warn or error")
@@ -124,7 +126,7 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	cfg := component.Config{
 		Dir: s.dir, Name: s.journal, Prefix: s.prefix, Replicas: s.replicas,
-		MaxPayload: int(s.maxPayload), SegmentBytes: int64(s.segmentSize),
+		MaxPayload: int(s.maxPayload), SegmentBytes: int64(s.segmentSize), QueueEvents: s.queueEvents,
 	}
 	var err error
 	if cfg.Logger, err = s.logger(); err != nil {
