@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -45,7 +47,18 @@ func main() {
 	}
 }
 
+// tuneRuntime gives all contestants the runtime that the batpak command runs with.
+func tuneRuntime() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+}
+
 func run() (err error) {
+	tuneRuntime()
 	var c config
 	inflight := flag.String("inflight", "1,16,64,256,1024", "operations in flight, comma-separated")
 	flag.IntVar(&c.size, "size", 256, "bytes of a payload")

@@ -56,8 +56,6 @@ const messageRoom = 128 << 10
 // the server's in-process connection is a pipe without a buffer, and with many appends in flight
 // each write then waits for its reader. On two cores, with 256 appends in flight from another
 // process, the pipe was a quarter slower; with one in flight there was no difference to see.
-// GOMAXPROCS stays what it is for the same reason: with more threads than cores, so that one more
-// can run while another is in a sync, the same load was slower.
 func (d *natsd) connect(log *slog.Logger) (*nats.Conn, error) {
 	return nats.Connect(d.ClientURL(), nodeConnection(log)...)
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func main() {
+	tuneRuntime()
 	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
