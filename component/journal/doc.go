@@ -75,9 +75,9 @@
 //	4   length of the body
 //	4   CRC32C of salt, length, the 8 bytes that follow, body
 //	4   synced: offset in the segment up to which all was durable when this was written
-//	2   epoch
+//	1   epoch
 //	1   type: 1 event, 2 commit, 3 mark
-//	1   zero
+//	2   lower half of the CRC32C of salt, length, synced, epoch, type
 //	    body
 //
 // The body of an event frame is its envelope (package codec). A commit frame ends a group; its body:

@@ -35,7 +35,7 @@ func spans(b []byte) (groups []span, end int) {
 	g := span{start: firstFrame, first: seq}
 	off := firstFrame
 	for off+16 <= len(b) {
-		n, typ := int(binary.LittleEndian.Uint32(b[off:])), b[off+14]
+		n, typ := int(binary.LittleEndian.Uint32(b[off:])), b[off+13]
 		if typ == 0 {
 			break
 		}

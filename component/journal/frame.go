@@ -16,7 +16,7 @@ const (
 	frameHeader = 16      // bytes before the body
 	commitBody  = 16      // bytes of a commit frame's body
 	maxBody     = 1 << 30 // no frame has a larger body
-	maxEpoch    = 1<<16 - 1
+	maxEpoch    = 1<<8 - 1
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -26,7 +26,7 @@ type frame struct {
 	length uint32 // of the body, in bytes
 	crc    uint32
 	synced uint32 // offset in the segment up to which everything was durable when this was written
-	epoch  uint16
+	epoch  uint8
 	typ    uint8
 }
 
@@ -50,9 +50,17 @@ func padFrame(dst []byte, start int) []byte {
 func sealFrame(b []byte, n int, f frame, salt uint32) {
 	binary.LittleEndian.PutUint32(b[0:], uint32(n))
 	binary.LittleEndian.PutUint32(b[8:], f.synced)
-	binary.LittleEndian.PutUint16(b[12:], f.epoch)
-	b[14], b[15] = f.typ, 0
+	b[12], b[13] = f.epoch, f.typ
+	binary.LittleEndian.PutUint16(b[14:], headerCheck(b, salt))
 	binary.LittleEndian.PutUint32(b[4:], frameCRC(b[:frameHeader+n], salt))
+}
+
+// headerCheck is the lower half of the CRC32C over the segment's salt and the header's fields, without
+// the two checksums. Somebody who writes payloads that look like frame headers does not know the salt, so
+// looking for frames in a torn payload costs little: hardly any of those bodies has to be summed up.
+func headerCheck(b []byte, salt uint32) uint16 {
+	crc := crc32.Update(salt, castagnoli, b[0:4])
+	return uint16(crc32.Update(crc, castagnoli, b[8:14]))
 }
 
 // frameCRC is the CRC32C over the segment's salt, the header without the checksum, and the body.
@@ -64,14 +72,13 @@ func frameCRC(b []byte, salt uint32) uint32 {
 
 // parseFrame reads the header at the start of b, of which room bytes are in the segment. It
 // reports false for what cannot be a frame; the checksum is still to be checked.
-func parseFrame(b []byte, room int64) (f frame, ok bool) {
+func parseFrame(b []byte, room int64, salt uint32) (f frame, ok bool) {
 	f.length = binary.LittleEndian.Uint32(b[0:])
 	f.crc = binary.LittleEndian.Uint32(b[4:])
 	f.synced = binary.LittleEndian.Uint32(b[8:])
-	f.epoch = binary.LittleEndian.Uint16(b[12:])
-	f.typ = b[14]
+	f.epoch, f.typ = b[12], b[13]
 	switch {
-	case b[15] != 0, f.length > maxBody, int64(frameSize(int(f.length))) > room:
+	case binary.LittleEndian.Uint16(b[14:]) != headerCheck(b, salt), f.length > maxBody, int64(frameSize(int(f.length))) > room:
 		return f, false
 	case f.typ == frameEvent:
 		return f, f.length > 0

@@ -255,7 +255,10 @@ func openFuzzed(t *testing.T, fsys faultfs.FS, name string, segment []byte) {
 func mendFrames(segment []byte, salt uint32) {
 	start := segmentStart
 	for off := segmentStart; off+frameHeader <= len(segment); {
-		f, ok := parseFrame(segment[off:], int64(len(segment)-off))
+		if head := segment[off:]; head[13] != 0 {
+			binary.LittleEndian.PutUint16(head[14:], headerCheck(head, salt))
+		}
+		f, ok := parseFrame(segment[off:], int64(len(segment)-off), salt)
 		if !ok {
 			return
 		}

@@ -236,15 +236,15 @@ func TestTheFilesAreAsDocumented(t *testing.T) {
 
 		off, group, inGroup, epoch := 4096, 4096, 0, 0
 		marked := false
-		for off+16 <= len(b) && b[off+14] != 0 {
+		for off+16 <= len(b) && b[off+13] != 0 {
 			r := &reader{t, b[off:]}
 			length := int(r.u32())
 			sum := r.u32()
 			rest := r.b[:8]
 			synced := int(r.u32())
-			r.want("epoch", r.u16(), epoch)
+			r.want("epoch", r.take(1)[0], epoch)
 			typ := r.take(1)[0]
-			r.want("zero", r.take(1)[0], 0)
+			r.want("header checksum", r.take(2), binary.LittleEndian.AppendUint16(nil, uint16(crc(salt, b[off:off+4], b[off+8:off+14]))))
 			body := r.take(length)
 			r.want("frame checksum", sum, crc(salt, b[off:off+4], rest, body))
 			r.want("synced", synced, group)

@@ -206,7 +206,7 @@ func (t *tape) event(off int64, seq uint64) (body []byte, next int64, err error)
 	if err != nil {
 		return nil, 0, t.s.readError(off, seq, err)
 	}
-	f, ok := parseFrame(head, t.s.size-off)
+	f, ok := parseFrame(head, t.s.size-off, t.s.crc)
 	if !ok {
 		return nil, 0, t.s.damage(off, seq, "not a frame")
 	}

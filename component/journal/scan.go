@@ -75,7 +75,7 @@ type logEvent struct {
 // tail is what a scan learned of where the frames end.
 type tail struct {
 	end    int64  // after the last commit or mark frame
-	epoch  uint16 // in force at end
+	epoch  uint8  // in force at end
 	synced int64  // greatest offset that a frame promises to be durable
 	next   uint64 // sequence of the next event
 	marked bool   // the last frame is a mark
@@ -102,7 +102,7 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 		if binary.LittleEndian.Uint64(head) == 0 && binary.LittleEndian.Uint64(head[8:]) == 0 {
 			return end, nil
 		}
-		f, ok := parseFrame(head, s.size-off)
+		f, ok := parseFrame(head, s.size-off, s.crc)
 		if !ok {
 			end.broken = s.damage(off, end.next, "not a frame")
 			return end, nil
@@ -208,7 +208,7 @@ func (s *segment) judge(ctx context.Context, end tail) (clean bool, err error) {
 		if len(head) < frameHeader {
 			break
 		}
-		f, ok := parseFrame(head, s.size-off)
+		f, ok := parseFrame(head, s.size-off, s.crc)
 		if !ok || f.epoch < end.epoch || int64(f.synced) > off || int64(f.synced) <= end.end {
 			continue
 		}

@@ -43,7 +43,7 @@ type segment struct {
 
 	// These belong to the committer; after that the segment is sealed and they are fixed.
 	end   int64
-	epoch uint16
+	epoch uint8
 
 	// index answers for the events that are visible. Guarded by Journal.mu: while the segment
 	// is open, and until its own index is on disk, it is a *memIndex.
@@ -142,7 +142,7 @@ func (s *segment) readFrame(off int64, seq uint64, dst []byte) (frame, []byte, e
 	if _, err := s.file.ReadAt(dst, off); err != nil {
 		return frame{}, nil, s.readError(off, seq, err)
 	}
-	f, ok := parseFrame(dst, s.size-off)
+	f, ok := parseFrame(dst, s.size-off, s.crc)
 	if !ok {
 		return f, nil, s.damage(off, seq, "not a frame")
 	}
