@@ -1,9 +1,12 @@
 package main
 
 import (
+	"os"
+
 	"github.com/nats-io/nats.go"
 
 	"batpak/component/bench"
+	"batpak/faultfs"
 )
 
 // serve starts a server and gives a connection to it.
@@ -50,6 +53,65 @@ func enterEcho(r *ring, size int) error {
 	}
 	body := payload(size)
 	r.ask(echo, client, bench.Requests{Next: bench.Same(e.Subject(), body), Check: bench.CheckSame(body)})
+	return nil
+}
+
+// enterSyncedEcho is the least that a durable answer can cost: a write and a sync on the goroutine
+// that got the request. A sync that follows an idle moment takes longer than one in a row of them,
+// which is what enterDisk measures, so their sum with an echo is less than this.
+func enterSyncedEcho(r *ring, size int) error {
+	s, service, err := r.serve(bench.ServerOptions{})
+	if err != nil {
+		return err
+	}
+	client, err := r.connect(s)
+	if err != nil {
+		return err
+	}
+	dir, err := r.tempDir()
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	r.atEnd(root.Close)
+	f, err := faultfs.Dir(root).OpenFile("log", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	r.atEnd(f.Close)
+	const room = 32 << 20
+	if _, err := f.WriteAt(make([]byte, room), 0); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	off, record := int64(0), payload(2*size) // about what an event of such a payload takes
+	_, err = service.Subscribe("echo.synced", func(m *nats.Msg) {
+		if off+int64(len(record)) > room {
+			off = 0
+		}
+		if _, err := f.WriteAt(record, off); err != nil {
+			return // the load reports that it got no answer
+		}
+		if err := f.SyncData(); err != nil {
+			return
+		}
+		off += int64(len(record))
+		m.Respond(m.Data)
+	})
+	if err != nil {
+		return err
+	}
+	if err := service.Flush(); err != nil {
+		return err
+	}
+	body := payload(size)
+	r.ask(echoSynced, client, bench.Requests{Next: bench.Same("echo.synced", body), Check: bench.CheckSame(body)})
+	r.entries[len(r.entries)-1].alone = true
 	return nil
 }
 

@@ -56,6 +56,13 @@ func (r results) ratios() []bench.Ratio {
 			AtMost: aloneAtMost,
 		})
 	}
+	if floor := r[key{echoSynced, 1}]; len(ours) > 0 && len(floor) > 0 {
+		ratios = append(ratios, bench.Ratio{
+			What:   fmt.Sprintf("%s / %s, p50, 1 in flight", appendDurable, echoSynced),
+			Value:  ours.Over(floor, bench.P50),
+			AtMost: aloneAtMost,
+		})
+	}
 	return ratios
 }
 

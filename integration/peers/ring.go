@@ -10,13 +10,14 @@ import (
 )
 
 // contestants are all that take part, in the order of the table.
-var contestants = []func(*ring, int) error{enterDisk, enterEcho, enterJetStream,
+var contestants = []func(*ring, int) error{enterDisk, enterEcho, enterSyncedEcho, enterJetStream,
 	enterAppend, enterAppendOnward, enterAppendSealed, enterPebble, enterJournal, enterSealedJournal}
 
 // Names of the contestants.
 const (
 	disk            = "fdatasync"
 	echo            = "echo"
+	echoSynced      = "echo, synced" // writes and syncs before it answers: what one durable answer costs at least
 	jetStreamAlways = "jetstream always"
 	pebbleSync      = "pebble set sync"
 
