@@ -46,26 +46,44 @@ func (j *Journal) indexOf(s *segment) (index, error) {
 	if !ok {
 		return x, nil
 	}
-	s.verify.Do(func() {
-		why := file.check()
-		if why == nil {
-			return
+	if !s.checked.Load() {
+		if err := j.checkIndex(s, file); err != nil {
+			return nil, err
 		}
+	}
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return s.index, s.indexErr
+}
+
+// checkIndex checks an index file as a whole, and builds the index anew when it is damaged. That the
+// segment is damaged too is final, and found in indexErr; the error returned is one that may pass.
+func (j *Journal) checkIndex(s *segment, file *fileIndex) error {
+	s.checking.Lock()
+	defer s.checking.Unlock()
+	if s.checked.Load() {
+		return nil
+	}
+	if why := file.check(); why != nil {
 		j.logger.Warn("rebuilding a damaged index", "segment", s.name, "why", why)
 		mem, err := s.buildIndex(context.Background())
 		if err == nil && mem.count() != file.n {
 			err = s.damage(-1, s.first+uint64(mem.count()), "has %d events of %d", mem.count(), file.n)
 		}
-		if s.indexErr = err; err == nil {
+		switch {
+		case err == nil:
 			j.mu.Lock()
 			s.index = mem
 			j.mu.Unlock()
 			file.file.Close() // nobody reads it before it was checked
+		case errors.Is(err, ErrDamaged):
+			s.indexErr = err
+		default:
+			return err
 		}
-	})
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	return s.index, s.indexErr
+	}
+	s.checked.Store(true)
+	return nil
 }
 
 // locateID returns where the visible event with this id is.

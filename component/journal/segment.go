@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"batpak/causal"
 	"batpak/faultfs"
@@ -49,8 +50,10 @@ type segment struct {
 	// is open, and until its own index is on disk, it is a *memIndex.
 	index index
 
-	verify   sync.Once // the index file is checked as a whole on first use
-	indexErr error     // what came of it; set within verify
+	// The index file is checked as a whole on first use, by one reader while others wait.
+	checking sync.Mutex
+	checked  atomic.Bool // set when what the check found is final
+	indexErr error       // the damage that it found; set before checked
 }
 
 func segmentName(first uint64) string {
