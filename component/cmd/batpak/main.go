@@ -23,9 +23,8 @@ type streams struct {
 
 // run executes a command line and returns the exit code.
 func run(args []string, s streams) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	context.AfterFunc(ctx, stop) // so that a second signal ends the program at once
 
 	a := &app{streams: s}
 	root := a.command()
@@ -37,6 +36,23 @@ func run(args []string, s streams) int {
 		}
 	}
 	return a.report(err)
+}
+
+// interruptible returns a context that the first signal ends. By the time it has ended, a second signal
+// ends the program at once.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // app is one run of the program.
