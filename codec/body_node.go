@@ -21,8 +21,8 @@ func (v *VerifyRequest) fields(f *form) {
 type VerifyReply struct {
 	Valid   bool
 	Reason  string // why not
-	Checked uint64 // how many events were looked at
-	Head    uint64 // the last sequence that was looked at
+	Checked uint64 // how many events were found good
+	Head    uint64 // the journal's last visible sequence
 	Hash    causal.Hash
 }
 
@@ -53,7 +53,7 @@ type Status struct {
 	Journal   string
 	Lineage   causal.Lineage
 	State     string
-	Head      uint64 // the last sequence that was given
+	Head      uint64 // the last visible sequence
 	Durable   uint64 // the last sequence that is on disk
 	Published uint64 // the last sequence in the onward stream
 	Segments  uint64

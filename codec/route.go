@@ -72,3 +72,18 @@ func (d *envelopeReader) traceparent() []byte {
 	}
 	return nil
 }
+
+// maxTraceparent is the longest trace context that is passed on, in bytes. The one of W3C's Trace
+// Context, version 00, has 55.
+const maxTraceparent = 128
+
+// ValidTraceparent says whether a trace context is passed on: when it is 1 to 128 bytes of visible
+// ASCII. A header takes nothing else unchanged, and a long one would make a message too large.
+func ValidTraceparent[T string | []byte](v T) bool {
+	for i := range len(v) {
+		if v[i] <= ' ' || v[i] > '~' {
+			return false
+		}
+	}
+	return len(v) > 0 && len(v) <= maxTraceparent
+}

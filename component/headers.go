@@ -18,9 +18,6 @@ const (
 	headerTraceparent = "traceparent"
 )
 
-// maxTraceparent is the longest trace context, in bytes, that is kept.
-const maxTraceparent = 128
-
 // keyOf returns the idempotency key that the header and the body agree on.
 func keyOf(h micro.Headers, body string) (string, error) {
 	key, there, err := headerValue(h, headerKey)
@@ -73,24 +70,27 @@ func traceOf(h micro.Headers) string {
 	if v == "" {
 		v = h.Get("Traceparent") // as libraries for HTTP write it
 	}
-	if len(v) > maxTraceparent {
+	if !codec.ValidTraceparent(v) {
 		return ""
-	}
-	for i := range len(v) {
-		if v[i] <= ' ' || v[i] > '~' {
-			return ""
-		}
 	}
 	return v
 }
 
 // withTrace puts the request's trace context into meta, unless meta names one itself: what is
-// said of one event comes before what is said of the request that carried it.
+// said of one event comes before what is said of the request that carried it. It is left out when meta
+// has no room for it.
 func withTrace(meta map[string]string, trace string) map[string]string {
 	if trace == "" {
 		return meta
 	}
-	if _, there := meta[codec.MetaTraceparent]; there {
+	if _, there := meta[codec.MetaTraceparent]; there || len(meta) >= codec.MaxMeta {
+		return meta
+	}
+	size := len(codec.MetaTraceparent) + len(trace)
+	for k, v := range meta {
+		size += len(k) + len(v)
+	}
+	if size > codec.MaxMetaBytes {
 		return meta
 	}
 	if meta == nil {

@@ -80,7 +80,7 @@ func (n *Node) refuse(req *request, err error) {
 }
 
 // encodeRefusal leaves out details that cannot be written or that do not fit: first the events
-// of a conflict, then all.
+// of a conflict, then what a gate gave, then all.
 func (n *Node) encodeRefusal(format codec.Format, body *codec.ErrorReply) ([]byte, error) {
 	for {
 		out, err := codec.Marshal(nil, format, body)
@@ -94,10 +94,24 @@ func (n *Node) encodeRefusal(format codec.Format, body *codec.ErrorReply) ([]byt
 			return nil, err
 		case conflictEvents(body) > 0:
 			body.Details["events"] = codec.Envelopes{}
+		case keepOwn(body.Details):
 		default:
 			body.Details = nil
 		}
 	}
+}
+
+// keepOwn removes all details but those of the protocol, and says whether there were others.
+func keepOwn(details map[string]any) (removed bool) {
+	for k := range details {
+		switch k {
+		case "code", "seq", "version", "events", "limit", "retry_after_ms":
+		default:
+			delete(details, k)
+			removed = true
+		}
+	}
+	return removed
 }
 
 func conflictEvents(body *codec.ErrorReply) int {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"batpak/causal"
 )
@@ -111,7 +112,7 @@ const (
 type ConflictError struct {
 	Reason  string // ConflictExpect, ConflictUnless or ConflictKey
 	Version uint64 // for ConflictExpect: the stream's version now
-	Seq     uint64 // the stream's last sequence now, or that of the last event found to match, or of the one that has the key
+	Seq     uint64 // the stream's last sequence now, or that of the last of Events that match (of the first match, when that alone is over the limit), or of the one that has the key
 
 	// Events are the envelopes that the caller had not seen: those after the expected version,
 	// or those that matched Unless. At most 32, at most 64 KiB.
@@ -121,10 +122,12 @@ type ConflictError struct {
 
 // add takes in an event that the caller had not seen, and says whether there is room for more.
 func (e *ConflictError) add(ev *causal.Event) (more bool) {
-	if e.Reason == ConflictUnless {
-		e.Seq = ev.Seq
+	e.size += len(ev.Envelope)
+	fits := e.size <= conflictSize
+	if e.Reason == ConflictUnless && (fits || e.Seq == 0) {
+		e.Seq = ev.Seq // never that of an event behind one that is missing in Events
 	}
-	if e.size += len(ev.Envelope); e.size > conflictSize {
+	if !fits {
 		return false
 	}
 	e.Events = append(e.Events, bytes.Clone(ev.Envelope))
@@ -148,3 +151,15 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("journal: %w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
+
+// batchError says which event of a batch, counted from 0, an error is about.
+type batchError struct {
+	event int
+	err   error
+}
+
+func (e *batchError) Error() string {
+	return fmt.Sprintf("journal: event %d of the batch: %s", e.event, strings.TrimPrefix(e.err.Error(), "journal: "))
+}
+
+func (e *batchError) Unwrap() error { return e.err }

@@ -36,16 +36,13 @@ func (s *sequencer) try(r *request) error {
 	}
 	for i := range b.Events {
 		if err := s.conditions(&b.Events[i], r.surveyed); err != nil {
-			return err
+			return inBatch(b, i, err)
 		}
 	}
 	r.receipts = make([]codec.Receipt, 0, len(b.Events))
 	for i := range b.Events {
 		if err := s.event(r, i); err != nil {
-			if len(b.Events) > 1 {
-				return fmt.Errorf("event %d of the batch: %w", i, err)
-			}
-			return err
+			return inBatch(b, i, err)
 		}
 	}
 	if b.Key != "" {
@@ -54,6 +51,14 @@ func (s *sequencer) try(r *request) error {
 		s.group.keys = append(s.group.keys, stagedKey{hash: key, seq: first.Seq, millis: first.Time})
 	}
 	return nil
+}
+
+// inBatch says which event of a batch an error is about, when there is more than one.
+func inBatch(b *Batch, i int, err error) error {
+	if len(b.Events) == 1 {
+		return err
+	}
+	return &batchError{event: i, err: err}
 }
 
 func (s *sequencer) findKey(k keyHash) (uint64, bool) {

@@ -38,7 +38,9 @@ func (j *Journal) survey(r *request) error {
 		r.surveyed = j.Visible()
 		for i := range r.batch.Events {
 			if unless := r.batch.Events[i].Unless; unless != nil && r.refused == nil {
-				r.refused = j.unless(unless, r.surveyed)
+				if err := j.unless(unless, r.surveyed); err != nil {
+					r.refused = inBatch(r.batch, i, err)
+				}
 			}
 		}
 		if err := j.queue.put(r); err != nil {

@@ -231,7 +231,7 @@ func (p *publisher) one(seq uint64, envelope []byte) error {
 	p.msg.Subject = r.subject.of(&route)
 	p.msg.Data = envelope
 	p.expected[0] = strconv.FormatUint(seq-1, 10)
-	if len(route.Traceparent) > 0 {
+	if codec.ValidTraceparent(route.Traceparent) {
 		p.msg.Header[codec.MetaTraceparent] = []string{string(route.Traceparent)}
 	} else if len(p.msg.Header) > 1 {
 		delete(p.msg.Header, codec.MetaTraceparent)
