@@ -44,7 +44,9 @@ type Journal struct {
 
 	requestSlices sync.Pool     // of *[]*request
 	surveying     chan struct{} // has room for maxSurveys
-	durableEnd    atomic.Int64  // end of the open segment's durable frames
+	surveys       context.Context
+	endSurveys    context.CancelFunc
+	durableEnd    atomic.Int64 // end of the open segment's durable frames
 	poison        atomic.Pointer[error]
 	closing       sync.Once
 	closed        atomic.Bool
@@ -136,6 +138,7 @@ func (j *Journal) start() {
 	j.replied = make(chan struct{})
 	j.idle = make(chan struct{})
 	j.surveying = make(chan struct{}, maxSurveys)
+	j.surveys, j.endSurveys = context.WithCancel(context.Background())
 	j.requestSlices.New = func() any { return new([]*request) }
 	j.seq.next, j.seq.settled = j.visible+1, j.visible
 	j.com = committer{j: j, prep: preparer{fsys: j.fsys, size: j.opts.SegmentBytes, stop: make(chan struct{})}}
@@ -154,6 +157,7 @@ func (j *Journal) start() {
 func (j *Journal) Close() error {
 	j.closing.Do(func() {
 		j.queue.close()
+		j.endSurveys()
 		j.queue.surveys.Wait()
 		<-j.replied
 		close(j.work)
@@ -176,6 +180,8 @@ func (j *Journal) Close() error {
 }
 
 func (j *Journal) closeFiles() {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
 	for _, s := range j.segs {
 		s.file.Close()
 		if x, ok := s.index.(*fileIndex); ok {

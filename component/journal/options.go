@@ -28,11 +28,12 @@ const (
 
 	maxBatchBytes = 1 << 30 // offsets within a group have 31 bits
 
-	groupBytes   = 4 << 20 // a commit batch is closed at this size
-	groupEvents  = 8192    // and at so many events
-	eventRoom    = 768     // what frame and envelope need at most beside the parts of variable length
-	conflictMost = 32      // events that a conflict carries
-	conflictSize = 64 << 10
+	groupBytes    = 4 << 20 // a commit batch is closed at this size
+	groupEvents   = 8192    // and at so many events
+	eventRoom     = 768     // what frame and envelope need at most beside the parts of variable length
+	conflictMost  = 32      // events that a conflict carries
+	conflictReach = 1024    // versions that an expectation may be behind for the conflict to carry any
+	conflictSize  = 64 << 10
 )
 
 // Options configures a Journal. The zero value is good for a journal that exists.

@@ -19,6 +19,9 @@ import (
 // scanBudget is how many bytes of log a filtered page reads before it comes back with less.
 const scanBudget = 32 << 20
 
+// keptFrame is the largest buffer, in bytes, that is kept for the next frame.
+const keptFrame = 64 << 10
+
 // frameBuffers are what single frames are read into.
 var frameBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
@@ -161,14 +164,17 @@ func (j *Journal) readEvent(seq uint64, buf *[]byte) (*segment, int64, []byte, e
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	f, body, err := s.readFrame(off, seq, *buf)
-	if body != nil {
-		*buf = body[:0]
+	f, b, err := s.readFrame(off, seq, *buf)
+	if err != nil {
+		return s, off, nil, err
 	}
-	if err == nil && f.typ != frameEvent {
-		err = s.damage(off, seq, "not an event")
+	if cap(b) <= keptFrame {
+		*buf = b[:0]
 	}
-	return s, off, body, err
+	if f.typ != frameEvent {
+		return s, off, nil, s.damage(off, seq, "not an event")
+	}
+	return s, off, b[frameHeader:], nil
 }
 
 // Scan calls visit with the envelopes of the events after a sequence, in order, until about

@@ -197,11 +197,9 @@ func (j *Journal) mend(ctx context.Context, s *segment, end tail) error {
 	if err != nil {
 		return err
 	}
-	if clean && end.marked {
-		return nil
-	}
-	// Frames behind the last promise may be readable without being on disk: a sync that failed
-	// leaves pages that look clean. Writing them again makes the next sync cover them.
+	// Frames behind the last promise, a mark that makes one included, may be readable without being
+	// on disk: a sync that failed leaves pages that look clean. Writing them again makes the next
+	// sync cover them.
 	if b := make([]byte, end.end-end.synced); len(b) > 0 {
 		if _, err := s.file.ReadAt(b, end.synced); err != nil {
 			return s.readError(end.synced, 0, err)
@@ -221,6 +219,9 @@ func (j *Journal) mend(ctx context.Context, s *segment, end tail) error {
 	}
 	if err := s.file.SyncData(); err != nil {
 		return fmt.Errorf("journal: recover %s: sync: %w", s.name, err)
+	}
+	if clean && end.marked {
+		return nil
 	}
 	return j.mark(s)
 }

@@ -133,15 +133,17 @@ func (s *segment) readHeader(lineage causal.Lineage) error {
 	return nil
 }
 
-// readFrame reads the frame at off, checks it, and returns its body appended to dst[:0].
+// firstRead is how much readFrame reads at first: most frames fit.
+const firstRead = 2048
+
+// readFrame reads the frame at off into the memory of dst and checks it. It returns the frame's bytes,
+// header and body.
 func (s *segment) readFrame(off int64, seq uint64, dst []byte) (frame, []byte, error) {
-	// Most frames fit the first read; a larger one is read again, whole.
-	dst = grow(dst[:0], 2048)
-	n := min(int64(cap(dst)), s.size-off)
+	n := min(firstRead, s.size-off)
 	if n < frameHeader {
 		return frame{}, nil, s.damage(off, seq, "frame lies outside of the segment")
 	}
-	dst = dst[:n]
+	dst = grow(dst[:0], firstRead)[:n]
 	if _, err := s.file.ReadAt(dst, off); err != nil {
 		return frame{}, nil, s.readError(off, seq, err)
 	}
@@ -159,7 +161,7 @@ func (s *segment) readFrame(off int64, seq uint64, dst []byte) (frame, []byte, e
 	if frameCRC(dst[:whole], s.crc) != f.crc {
 		return f, nil, s.damage(off, seq, "frame checksum mismatch")
 	}
-	return f, dst[frameHeader:whole], nil
+	return f, dst[:whole], nil
 }
 
 func (s *segment) readError(off int64, seq uint64, err error) error {

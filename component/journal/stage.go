@@ -183,8 +183,12 @@ func (s *sequencer) conditions(a *Append, surveyed uint64) error {
 	return c
 }
 
-// explain fills in the stream's events after version, and returns the conflict.
+// explain fills in the stream's events after version, and returns the conflict. A caller who is far
+// behind gets none and has to read: all appends wait while they are looked for.
 func (s *sequencer) explain(c *ConflictError, stream causal.Stream, version uint64) error {
+	if c.Version > version && c.Version-version > conflictReach {
+		return c
+	}
 	for ev, err := range s.streamEvents(stream, version) {
 		if err != nil {
 			return err
@@ -205,6 +209,9 @@ func (s *sequencer) explainSelection(c *ConflictError, sel codec.Selection) erro
 		if !c.add(&ev) {
 			return c
 		}
+	}
+	if sel.After >= s.next {
+		return c
 	}
 	for seq := max(sel.After, s.settled) + 1; seq < s.next && (sel.Until == 0 || seq <= sel.Until); seq++ {
 		ev, _, err := s.eventAt(seq)

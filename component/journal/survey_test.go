@@ -21,7 +21,7 @@ func TestConditionsRangeOverBoundedEvents(t *testing.T) {
 		"led by the index":   {codec.Selection{Scope: "s", Entity: "e"}, false},
 		"beyond the journal": {codec.Selection{After: 9 * maxSurveyed}, false},
 	} {
-		err := j.checkReach(&c.sel)
+		err := j.checkReach(&Batch{Events: []Append{{Unless: &c.sel}}})
 		if errors.Is(err, ErrInvalid) != c.refused {
 			t.Errorf("%s: got %v, want a refusal: %t", name, err, c.refused)
 		}
