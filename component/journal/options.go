@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"batpak/causal"
+	"batpak/codec"
 	"batpak/gates"
 	"batpak/keystore"
 )
@@ -22,9 +23,9 @@ const (
 
 // Limits that no option changes.
 const (
-	MaxBatchEvents = 1000
-	MaxMetaBytes   = 16 << 10 // keys and values of one event's meta together
-	MaxCauses      = 256
+	MaxBatchEvents = codec.MaxBatch
+	MaxMetaBytes   = codec.MaxMetaBytes // keys and values of one event's meta together
+	MaxCauses      = codec.MaxCauses
 
 	maxBatchBytes = 1 << 30 // offsets within a group have 31 bits
 

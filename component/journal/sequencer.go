@@ -162,7 +162,7 @@ func (s *sequencer) rollBack(failed *group) {
 // stage judges one request. What it refuses leaves no trace but the request's error.
 func (s *sequencer) stage(r *request) {
 	g := s.group
-	mark := stageMark{events: len(g.events), keys: len(g.keys), buf: len(g.buf), clear: len(g.clear), next: s.next}
+	mark := stageMark{events: len(g.events), buf: len(g.buf), clear: len(g.clear), next: s.next}
 	r.receipts, r.err = nil, nil
 	if err := s.try(r); err != nil {
 		s.undo(mark)
@@ -171,10 +171,11 @@ func (s *sequencer) stage(r *request) {
 	g.reqs = append(g.reqs, r)
 }
 
-// stageMark is where a group stood before a request.
+// stageMark is where a group stood before a request. An idempotency key is staged last, when nothing can
+// fail any more, so there is none to take back.
 type stageMark struct {
-	events, keys, buf, clear int
-	next                     uint64
+	events, buf, clear int
+	next               uint64
 }
 
 func (s *sequencer) undo(m stageMark) {
@@ -188,11 +189,8 @@ func (s *sequencer) undo(m stageMark) {
 			s.staged[e.stream] = stagedHead{head: before.event().head, last: before}
 		}
 	}
-	for _, k := range g.keys[m.keys:] {
-		delete(s.keys, k.hash)
-	}
 	clear(g.events[m.events:])
-	g.events, g.keys, g.buf, g.clear = g.events[:m.events], g.keys[:m.keys], g.buf[:m.buf], g.clear[:m.clear]
+	g.events, g.buf, g.clear = g.events[:m.events], g.buf[:m.buf], g.clear[:m.clear]
 	s.next = m.next
 }
 
@@ -222,9 +220,14 @@ func (j *Journal) noteLane(stream causal.Stream) {
 	}
 }
 
+// unsettled returns the groups that have staged events, oldest first.
+func (s *sequencer) unsettled() []*group {
+	return append(s.flight[:len(s.flight):len(s.flight)], s.group)
+}
+
 // stagedAt returns the staged event with a sequence after settled.
 func (s *sequencer) stagedAt(seq uint64) (*group, *stagedEvent, error) {
-	for _, g := range append(s.flight[:len(s.flight):len(s.flight)], s.group) {
+	for _, g := range s.unsettled() {
 		if n := len(g.events); n > 0 && seq <= g.events[n-1].head.Seq && seq >= g.events[0].head.Seq {
 			return g, &g.events[seq-g.events[0].head.Seq], nil
 		}

@@ -14,9 +14,6 @@ import (
 	"batpak/keystore"
 )
 
-// traceMeta is the meta key that a retry may change: it names the attempt, not the content.
-const traceMeta = "traceparent"
-
 // try takes a request through idempotency, expectation, gates and sealing, in this order, and
 // appends its events to the group. When it fails, the caller undoes what it staged.
 func (s *sequencer) try(r *request) error {
@@ -116,12 +113,13 @@ func sameContent(a *Append, ev *causal.Event, payload []byte) bool {
 		maps.Equal(withoutTrace(a.Meta), withoutTrace(ev.Meta))
 }
 
+// withoutTrace leaves out the meta that a retry may change: it names the attempt, not the content.
 func withoutTrace(meta map[string]string) map[string]string {
-	if _, ok := meta[traceMeta]; !ok {
+	if _, ok := meta[codec.MetaTraceparent]; !ok {
 		return meta
 	}
 	meta = maps.Clone(meta)
-	delete(meta, traceMeta)
+	delete(meta, codec.MetaTraceparent)
 	return meta
 }
 
@@ -227,7 +225,7 @@ func (s *sequencer) explainSelection(c *ConflictError, sel codec.Selection) erro
 
 // exists reports, as an error that matches ErrInvalid, whether there is no event with this id.
 func (s *sequencer) exists(id causal.EventID) error {
-	for _, g := range append(s.flight[:len(s.flight):len(s.flight)], s.group) {
+	for _, g := range s.unsettled() {
 		_, ok := slices.BinarySearchFunc(g.events, id, func(e stagedEvent, id causal.EventID) int { return e.id.Compare(id) })
 		if ok {
 			return nil
