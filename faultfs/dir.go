@@ -155,6 +155,8 @@ type osFile struct {
 	raw syscall.RawConn // asked for once: SyncData is on the hot path
 }
 
+func (f *osFile) Writeback() error { return f.SyncData() }
+
 func (f *osFile) Allocate(off, n int64) error {
 	if off < 0 || n <= 0 || off+n < off {
 		return &fs.PathError{Op: "allocate", Path: f.Name(), Err: fs.ErrInvalid}

@@ -95,6 +95,12 @@ type File interface {
 	// over the range, and syncs them, ahead of time.
 	Allocate(off, n int64) error
 
+	// Writeback asks that the bytes written so far reach the disk, and waits for
+	// that. It promises nothing; only SyncData and Sync do. It is for pacing: a
+	// large file that is written piece by piece does not leave all of its bytes to
+	// one sync.
+	Writeback() error
+
 	// SyncData makes the bytes written before the call durable, and the size
 	// they need to be read back, but not the file's times or mode, nor its name:
 	// for that see FS.SyncDir. After an error nothing is known about what was

@@ -1,6 +1,7 @@
 package faultfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -14,11 +15,14 @@ import (
 // is safe for concurrent use, and so are the files it opens, as far as those of
 // the other FS are. Close and Stat are passed on without being looked at.
 type Injector struct {
-	fsys FS
+	fsys   FS
+	before func(Call)
+	sites  bool
 
 	mu    sync.Mutex // guards what follows; not held while an operation runs or waits
 	rules []*counted
 	trace []Call
+	late  []func() error // done after the next change
 }
 
 type counted struct {
@@ -28,12 +32,22 @@ type counted struct {
 
 // Inject wraps fsys. Files that were opened through the injector stay subject to
 // rules that are added later. The trace keeps every operation for as long as the
-// injector lives, about 70 bytes each.
+// injector lives, about 90 bytes each.
 func Inject(fsys FS, rules ...Rule) *Injector {
 	in := &Injector{fsys: fsys}
 	in.Add(rules...)
 	return in
 }
+
+// Before calls f at the start of every operation, ahead of the rules, in the
+// goroutine that asked for it. Operations may run concurrently; f may hold one
+// up. It is set before the first operation.
+func (in *Injector) Before(f func(Call)) { in.before = f }
+
+// NoteSites makes the trace have the place in the program that each operation was
+// asked for from, which takes some microseconds. It is set before the first
+// operation.
+func (in *Injector) NoteSites() { in.sites = true }
 
 // Add adds rules after those there are. They count from now.
 func (in *Injector) Add(rules ...Rule) {
@@ -74,32 +88,54 @@ func (in *Injector) Trace() []Call {
 	return slices.Clone(in.trace)
 }
 
-// begin notes the call and lets the rules happen to it. It returns how many
-// bytes of the call are to be done, all of them in the normal case, and whether
-// that is a cut; or the error that takes the call's place.
-func (in *Injector) begin(c Call) (n int64, cut bool, err error) {
+// outcome is what the rules make of an operation.
+type outcome struct {
+	effect Effect // the one that decides; of kind effectNone when the operation just happens
+	n      int64  // bytes to do
+	cut    error  // not nil when n is less than was asked for
+	err    error  // takes the operation's place
+}
+
+// begin notes the call and lets the rules happen to it, of which those with kinds
+// in can are done by the caller.
+func (in *Injector) begin(c Call, can ...effectKind) outcome {
+	if in.sites {
+		c.Site = site()
+	}
+	if in.before != nil {
+		in.before(c)
+	}
+	fails := func(err error) outcome {
+		return outcome{err: &fs.PathError{Op: c.Op.String(), Path: c.Name, Err: err}}
+	}
 	effects, err := in.fired(c)
 	if err != nil {
-		return 0, false, &fs.PathError{Op: c.Op.String(), Path: c.Name, Err: err}
+		return fails(err)
 	}
 	for _, e := range effects {
 		switch e.kind {
-		case delay:
+		case effectNone:
+		case effectDelay:
 			time.Sleep(e.delay)
-		case block:
+		case effectBlock:
 			<-e.until
-		case fail:
-			return 0, false, &fs.PathError{Op: c.Op.String(), Path: c.Name, Err: e.err}
-		case short:
-			if c.Op&(OpRead|OpReadAt|OpWrite|OpAllocate) == 0 {
-				return 0, false, &fs.PathError{Op: c.Op.String(), Path: c.Name, Err: syscall.ENOSPC}
+		case effectFail:
+			return fails(e.err)
+		case effectShort:
+			if !slices.Contains(can, effectShort) {
+				return fails(syscall.ENOSPC)
 			}
-			if int64(e.n) < c.Len {
-				return int64(e.n), true, nil
+			if e.n < c.Len {
+				return outcome{n: e.n, cut: errCut}
 			}
+		default:
+			if !slices.Contains(can, e.kind) {
+				return fails(errors.ErrUnsupported)
+			}
+			return outcome{effect: e, n: c.Len}
 		}
 	}
-	return c.Len, false, nil
+	return outcome{n: c.Len}
 }
 
 func (in *Injector) fired(c Call) ([]Effect, error) {
@@ -123,16 +159,51 @@ func (in *Injector) fired(c Call) ([]Effect, error) {
 	return effects, nil
 }
 
-// whole is begin for a call that is done as a whole or not at all.
-func (in *Injector) whole(c Call) error {
-	_, _, err := in.begin(c)
-	return err
+// change does an operation that changes something, as a whole or not at all. Those
+// that were late are done after it. failSync is what it does under FailSync, nil
+// when it is no sync.
+func (in *Injector) change(c Call, do, failSync func() error) error {
+	can := []effectKind{effectLie, effectLate, effectFailSync}
+	if failSync == nil {
+		can = can[:2]
+	}
+	o := in.begin(c, can...)
+	if o.err != nil {
+		return o.err
+	}
+	switch o.effect.kind {
+	case effectLie:
+		return nil
+	case effectLate:
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.late = append(in.late, do)
+		return nil
+	case effectFailSync:
+		return failSync()
+	}
+	defer in.catchUp()()
+	return do()
+}
+
+// catchUp takes the operations that are late, for the caller to do. They have
+// said yes long ago, so nobody is told how they ended.
+func (in *Injector) catchUp() (do func()) {
+	in.mu.Lock()
+	late := in.late
+	in.late = nil
+	in.mu.Unlock()
+	return func() {
+		for _, f := range late {
+			_ = f()
+		}
+	}
 }
 
 // Open opens a file or folder for reading.
 func (in *Injector) Open(name string) (fs.File, error) {
-	if err := in.whole(Call{Op: OpOpen, Name: name}); err != nil {
-		return nil, err
+	if o := in.begin(Call{Op: OpOpen, Name: name}); o.err != nil {
+		return nil, o.err
 	}
 	f, err := in.fsys.Open(name)
 	if err != nil {
@@ -147,8 +218,15 @@ func (in *Injector) OpenFile(name string, flag int, perm fs.FileMode) (File, err
 	if flag&os.O_CREATE != 0 {
 		op |= OpCreate
 	}
-	if err := in.whole(Call{Op: op, Name: name}); err != nil {
-		return nil, err
+	o := in.begin(Call{Op: op, Name: name}, effectQuota)
+	if o.err == nil && o.effect.kind == effectQuota {
+		_, o.err = in.room(o.effect, op, name, 1) // a name takes room too, a little
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	if flag&os.O_CREATE != 0 {
+		defer in.catchUp()()
 	}
 	f, err := in.fsys.OpenFile(name, flag, perm)
 	if err != nil {
@@ -157,50 +235,55 @@ func (in *Injector) OpenFile(name string, flag int, perm fs.FileMode) (File, err
 	return &injectedFile{injectedReader: injectedReader{File: f, in: in, name: name}, file: f}, nil
 }
 
+// room is how many more bytes a quota allows, and an error when it is fewer than
+// are asked for.
+func (in *Injector) room(e Effect, op Op, name string, more int64) (int64, error) {
+	fails := func(err error) error { return &fs.PathError{Op: op.String(), Path: name, Err: err} }
+	disk, ok := in.fsys.(interface{ Used() int64 })
+	if !ok {
+		return 0, fails(errors.ErrUnsupported)
+	}
+	left := max(e.n-disk.Used(), 0)
+	if more > left {
+		return left, fails(errOverQuota)
+	}
+	return left, nil
+}
+
 // ReadDir lists a folder.
 func (in *Injector) ReadDir(name string) ([]fs.DirEntry, error) {
-	if err := in.whole(Call{Op: OpReadDir, Name: name}); err != nil {
-		return nil, err
+	if o := in.begin(Call{Op: OpReadDir, Name: name}); o.err != nil {
+		return nil, o.err
 	}
 	return in.fsys.ReadDir(name)
 }
 
 // Rename renames a file.
 func (in *Injector) Rename(oldname, newname string) error {
-	if err := in.whole(Call{Op: OpRename, Name: oldname, To: newname}); err != nil {
-		return err
-	}
-	return in.fsys.Rename(oldname, newname)
+	return in.change(Call{Op: OpRename, Name: oldname, To: newname}, func() error { return in.fsys.Rename(oldname, newname) }, nil)
 }
 
 // Remove removes a file or an empty folder.
 func (in *Injector) Remove(name string) error {
-	if err := in.whole(Call{Op: OpRemove, Name: name}); err != nil {
-		return err
-	}
-	return in.fsys.Remove(name)
+	return in.change(Call{Op: OpRemove, Name: name}, func() error { return in.fsys.Remove(name) }, nil)
 }
 
 // Mkdir makes a folder.
 func (in *Injector) Mkdir(name string, perm fs.FileMode) error {
-	if err := in.whole(Call{Op: OpMkdir, Name: name}); err != nil {
-		return err
-	}
-	return in.fsys.Mkdir(name, perm)
+	return in.change(Call{Op: OpMkdir, Name: name}, func() error { return in.fsys.Mkdir(name, perm) }, nil)
 }
 
 // SyncDir makes a folder's names durable.
 func (in *Injector) SyncDir(name string) error {
-	if err := in.whole(Call{Op: OpSyncDir, Name: name}); err != nil {
-		return err
-	}
-	return in.fsys.SyncDir(name)
+	return in.change(Call{Op: OpSyncDir, Name: name}, func() error { return in.fsys.SyncDir(name) }, func() error {
+		return &fs.PathError{Op: OpSyncDir.String(), Path: name, Err: syscall.EIO}
+	})
 }
 
 // Lock takes a lock. Releasing it is not an operation that rules see.
 func (in *Injector) Lock(name string) (io.Closer, error) {
-	if err := in.whole(Call{Op: OpLock, Name: name}); err != nil {
-		return nil, err
+	if o := in.begin(Call{Op: OpLock, Name: name}); o.err != nil {
+		return nil, o.err
 	}
 	return in.fsys.Lock(name)
 }

@@ -244,7 +244,7 @@ func TestPublishThatCouldNotCleanUpIsRepeatable(t *testing.T) {
 
 func TestOpNames(t *testing.T) {
 	for op, want := range map[Op]string{
-		OpReadDir: "readdir", OpOpen | OpCreate: "open|create", 0: "0x0", opEnd: "0x8000", OpSync | opEnd<<1: "sync|0x10000",
+		OpReadDir: "readdir", OpOpen | OpCreate: "open|create", 0: "0x0", opEnd: "0x10000", OpSync | opEnd<<1: "sync|0x20000",
 	} {
 		if got := op.String(); got != want {
 			t.Errorf("%#x is %q, want %q", uint(op), got, want)

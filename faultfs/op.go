@@ -11,21 +11,22 @@ import (
 type Op uint
 
 const (
-	OpOpen     Op = 1 << iota // FS.Open and FS.OpenFile, with or without O_CREATE
-	OpCreate                  // FS.OpenFile with os.O_CREATE, also when the file exists
-	OpRead                    // File.Read
-	OpReadAt                  // File.ReadAt
-	OpWrite                   // File.WriteAt
-	OpSync                    // File.Sync
-	OpSyncData                // File.SyncData
-	OpSyncDir                 // FS.SyncDir
-	OpRename                  // FS.Rename
-	OpRemove                  // FS.Remove
-	OpMkdir                   // FS.Mkdir
-	OpTruncate                // File.Truncate
-	OpAllocate                // File.Allocate
-	OpLock                    // FS.Lock
-	OpReadDir                 // FS.ReadDir, and ReadDir of a folder's handle
+	OpOpen      Op = 1 << iota // FS.Open and FS.OpenFile, with or without O_CREATE
+	OpCreate                   // FS.OpenFile with os.O_CREATE, also when the file exists
+	OpRead                     // File.Read
+	OpReadAt                   // File.ReadAt
+	OpWrite                    // File.WriteAt
+	OpSync                     // File.Sync
+	OpSyncData                 // File.SyncData
+	OpSyncDir                  // FS.SyncDir
+	OpRename                   // FS.Rename
+	OpRemove                   // FS.Remove
+	OpMkdir                    // FS.Mkdir
+	OpTruncate                 // File.Truncate
+	OpAllocate                 // File.Allocate
+	OpLock                     // FS.Lock
+	OpReadDir                  // FS.ReadDir, and ReadDir of a folder's handle
+	OpWriteback                // File.Writeback
 
 	opEnd
 )
@@ -39,7 +40,7 @@ const OpChange = OpCreate | OpWrite | OpSync | OpSyncData | OpSyncDir | OpRename
 	OpTruncate | OpAllocate | OpLock
 
 var opNames = [...]string{"open", "create", "read", "readat", "write", "sync", "syncdata", "syncdir", "rename",
-	"remove", "mkdir", "truncate", "allocate", "lock", "readdir"}
+	"remove", "mkdir", "truncate", "allocate", "lock", "readdir", "writeback"}
 
 // String is the names of the operations joined by "|", such as "open|create".
 func (o Op) String() string {
@@ -59,6 +60,7 @@ type Call struct {
 	Name string // in the FS that was injected into
 	To   string // the new name of a rename
 	Off  int64  // of ReadAt, WriteAt and Allocate, in bytes
+	Site string // the functions that asked, innermost last; see Injector.NoteSites
 	Len  int64  // of Read, ReadAt, WriteAt and Allocate, in bytes; the new size for Truncate
 }
 
