@@ -174,7 +174,8 @@ func (e *explorer) done() bool {
 func (e *explorer) schedule(schedule int) {
 	var at path
 	at.add(0, e.test.Steps).add(schedule, max(e.opts.Schedules, 1))
-	r := e.record(faultfs.NewDisk(e.test.Model), nil, schedule, e.opts.Rules, e.run(e.test.Steps))
+	how := plan{schedule: schedule, rules: e.opts.Rules}
+	r := record(e.t, faultfs.NewDisk(e.test.Model), nil, how, e.run(e.test.Steps))
 	if r.err != nil { // with Rules too: then the program has noticed
 		e.fail(at, "a run without faults", r.err)
 		return
@@ -183,7 +184,7 @@ func (e *explorer) schedule(schedule int) {
 	e.report.CrashPoints += len(r.points)
 	whole := at
 	whole.add(0, len(r.calls)+1)
-	e.crash(whole, "", r, e.opts.Recover, 0)
+	e.crash(whole, "", r, e.opts.Recover)
 	if e.opts.NoFaults {
 		return
 	}
@@ -198,15 +199,12 @@ func (e *explorer) schedule(schedule int) {
 			faulty.add(n+1, len(r.calls)+1).add(i, len(rules))
 			story := fmt.Sprintf("%s at %s (operation %d)", rule.Do, r.calls[n], n+1)
 			e.report.FaultRuns++
-			f := e.record(faultfs.NewDisk(e.test.Model), nil, schedule, append(e.opts.Rules[:len(e.opts.Rules):len(e.opts.Rules)], rule), e.run(e.test.Steps))
+			how.endOnly = !e.opts.EveryFault
+			f := record(e.t, faultfs.NewDisk(e.test.Model), nil, how.with(rule), e.run(e.test.Steps))
 			if e.violated(faulty, story, f.err) {
 				return
 			}
-			first := len(f.points) - 1
-			if e.opts.EveryFault {
-				first = 0
-			}
-			e.crash(faulty, story+", ", f, 0, first)
+			e.crash(faulty, story+", ", f, 0)
 		}
 	}
 }
@@ -217,11 +215,6 @@ func (e *explorer) run(steps int) program {
 
 func (e *explorer) check(acked []any) program {
 	return func(fsys faultfs.FS, ack func(any)) error { return e.test.Check(fsys, acked, ack) }
-}
-
-func (e *explorer) record(disk *faultfs.Disk, acked []any, schedule int, rules []faultfs.Rule, p program) *recording {
-	r := record(e.t, disk, acked, schedule, rules, p)
-	return &r
 }
 
 // violated notes an error when it is one that no fault excuses.
@@ -238,15 +231,16 @@ func (e *explorer) fail(at path, story string, err error) {
 	e.report.Failures = append(e.report.Failures, Failure{Token: at.token(), Story: story, Err: err})
 }
 
-// crash looks at every image that a crash of the recording leaves, from one of its
-// points on. From each recover-th that is new it explores the recovery.
-func (e *explorer) crash(at path, story string, r *recording, recover, first int) {
+// crash looks at every image that a crash of the recording leaves. From each
+// recover-th that is new it explores the recovery.
+func (e *explorer) crash(at path, story string, r *recording, recover int) {
 	recovered, kills := 0, 0
 	checked := make(map[checkKey]bool)
-	for i := len(r.points) - 1; i >= first; i-- { // the end is choice 0
+	all := r.skipped + len(r.points)
+	for i := len(r.points) - 1; i >= 0; i-- { // the end is choice 0
 		p := &r.points[i]
 		here := at
-		here.add((i+1)%len(r.points), len(r.points))
+		here.add((r.skipped+i+1)%all, all)
 		for im := range e.images(here, story, p, r.acked) {
 			e.report.Images++
 			digest := im.disk.Digest()
@@ -311,13 +305,14 @@ func (e *explorer) images(at path, story string, p *point, acked []any) func(yie
 func (e *explorer) recovery(im job) {
 	e.report.Recoveries++
 	at := im.path.again()
-	r := e.record(im.disk, im.acked, 0, e.opts.Rules, e.check(im.acked))
+	how := plan{rules: e.opts.Rules}
+	r := record(e.t, im.disk, im.acked, how, e.check(im.acked))
 	if r.err != nil {
 		return // the check of the image itself says so
 	}
 	whole := at
 	whole.add(0, len(r.calls)+1)
-	e.crash(whole, im.story+", and recovering ", r, 0, 0)
+	e.crash(whole, im.story+", and recovering ", r, 0)
 	if e.opts.NoFaults {
 		return
 	}
@@ -331,11 +326,12 @@ func (e *explorer) recovery(im job) {
 			faulty.add(n+1, len(r.calls)+1).add(i, len(rules))
 			story := fmt.Sprintf("%s, and recovering with %s at %s", im.story, rule.Do, r.calls[n])
 			e.report.FaultRuns++
-			f := e.record(im.disk, im.acked, 0, append(e.opts.Rules[:len(e.opts.Rules):len(e.opts.Rules)], rule), e.check(im.acked))
+			how.endOnly = true
+			f := record(e.t, im.disk, im.acked, how.with(rule), e.check(im.acked))
 			if e.violated(faulty, story, f.err) {
 				return
 			}
-			e.crash(faulty, story+", ", f, 0, len(f.points)-1)
+			e.crash(faulty, story+", ", f, 0)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func Lies(t *testing.T, test Test, opts Options) []Verdict {
 		op   faultfs.Op
 	}
 	var places []place
-	note := func(r recording) {
+	note := func(r *recording) {
 		for _, c := range r.calls {
 			if p := (place{c.Site, c.Op}); c.Op&(syncPoints|faultfs.OpWrite) != 0 && c.Site != "" && !slices.Contains(places, p) {
 				places = append(places, p)
@@ -60,15 +60,15 @@ func Lies(t *testing.T, test Test, opts Options) []Verdict {
 		}
 	}
 	e := &explorer{t: t, test: test}
-	whole := record(t, faultfs.NewDisk(test.Model), nil, 0, nil, e.run(test.Steps))
+	whole := record(t, faultfs.NewDisk(test.Model), nil, plan{sites: true}, e.run(test.Steps))
 	if whole.err != nil {
 		t.Fatalf("a run without faults: %v", whole.err)
 	}
 	note(whole)
 	for i := range whole.points {
 		if p := &whole.points[i]; i%8 == 0 || i == len(whole.points)-1 {
-			note(record(t, p.disk, whole.acked[:p.acked], 0, nil, e.check(whole.acked[:p.acked])))
-			note(record(t, p.disk.Crash(faultfs.Seeded(uint64(i))), whole.acked[:p.acked], 0, nil, e.check(whole.acked[:p.acked])))
+			note(record(t, p.disk, whole.acked[:p.acked], plan{sites: true}, e.check(whole.acked[:p.acked])))
+			note(record(t, p.disk.Crash(faultfs.Seeded(uint64(i))), whole.acked[:p.acked], plan{sites: true}, e.check(whole.acked[:p.acked])))
 		}
 	}
 	slices.SortFunc(places, func(a, b place) int { return cmp.Or(strings.Compare(a.site, b.site), cmp.Compare(a.op, b.op)) })

@@ -13,10 +13,11 @@ import (
 
 // recording is what one run did, with the disk as it was before each change.
 type recording struct {
-	calls  []faultfs.Call
-	points []point // before each change, and at the end
-	acked  []any   // what came before the run included
-	err    error
+	calls   []faultfs.Call
+	points  []point // before each change, and at the end
+	skipped int     // points before them that were not kept
+	acked   []any   // what came before the run included
+	err     error
 }
 
 // point is a moment at which the program may die.
@@ -29,19 +30,36 @@ type point struct {
 // program is Run or Check, with their other arguments in place.
 type program func(fsys faultfs.FS, ack func(any)) error
 
+// plan is how a program is run.
+type plan struct {
+	schedule int
+	rules    []faultfs.Rule
+	sites    bool // note who calls
+	endOnly  bool // of the points, only the end
+}
+
+func (p plan) with(rule faultfs.Rule) plan {
+	p.rules = slices.Concat(p.rules, []faultfs.Rule{rule})
+	return p
+}
+
 // record runs a program in a bubble, one operation on the disk at a time: each
 // waits until nothing else can go on, and then one of those that wait is let
 // through, by order. So a run with the same schedule is the same run.
-func record(t *testing.T, disk *faultfs.Disk, before []any, schedule int, rules []faultfs.Rule, run program) (r recording) {
+func record(t *testing.T, disk *faultfs.Disk, before []any, p plan, run program) (r *recording) {
+	r = new(recording)
 	synctest.Test(t, func(t *testing.T) {
-		cryptotest.SetGlobalRandom(t, uint64(schedule))
+		cryptotest.SetGlobalRandom(t, uint64(p.schedule))
 		m := disk.Mount()
-		in := faultfs.Inject(m, rules...)
-		in.NoteSites()
+		in := inject(m, p)
 		acked := promises{list: slices.Clone(before)}
-		s := newScheduler(schedule)
+		s := newScheduler(p.schedule)
 		s.change = func(c faultfs.Call) {
-			r.points = append(r.points, point{m.Snapshot(), acked.count(), c.String()})
+			if p.endOnly {
+				r.skipped++
+			} else {
+				r.points = append(r.points, point{m.Snapshot(), acked.count(), c.String()})
+			}
 		}
 		in.Before(s.turn)
 		go s.run()
@@ -53,13 +71,20 @@ func record(t *testing.T, disk *faultfs.Disk, before []any, schedule int, rules 
 	return r
 }
 
+// inject is the FS of a plan.
+func inject(m *faultfs.Mount, p plan) *faultfs.Injector {
+	in := faultfs.Inject(m, p.rules...)
+	if p.sites || slices.ContainsFunc(p.rules, func(r faultfs.Rule) bool { return r.Site != "" }) {
+		in.NoteSites()
+	}
+	return in
+}
+
 // attempt runs a program without recording it, as fast as it goes.
 func attempt(disk *faultfs.Disk, before []any, rules []faultfs.Rule, run program) error {
 	fsys := faultfs.FS(disk.Mount())
 	if len(rules) > 0 {
-		in := faultfs.Inject(fsys, rules...)
-		in.NoteSites()
-		fsys = in
+		fsys = inject(disk.Mount(), plan{rules: rules})
 	}
 	acked := promises{list: slices.Clone(before)}
 	return guarded(func() error { return run(fsys, acked.add) })

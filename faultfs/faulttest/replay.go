@@ -47,7 +47,8 @@ func experiment(t *testing.T, test Test, opts Options, c *faultfs.Choices) (stor
 	run := program(func(fsys faultfs.FS, ack func(any)) error { return test.Run(fsys, steps, ack) })
 	story = fmt.Sprintf("%d steps", steps)
 	for depth := 0; ; depth++ {
-		r := record(t, disk, acked, schedule, opts.Rules, run)
+		how := plan{schedule: schedule, rules: opts.Rules}
+		r := record(t, disk, acked, how, run)
 		if r.err != nil && (depth == 0 || errors.As(r.err, new(*Violation))) {
 			return story, r.err
 		}
@@ -56,7 +57,7 @@ func experiment(t *testing.T, test Test, opts Options, c *faultfs.Choices) (stor
 			rules := opts.faults(r.calls, fault)
 			rule := rules[c.Intn(len(rules))]
 			story += fmt.Sprintf(", %s at %s (operation %d)", rule.Do, r.calls[fault-1], fault)
-			r = record(t, disk, acked, schedule, slices.Concat(opts.Rules, []faultfs.Rule{rule}), run)
+			r = record(t, disk, acked, how.with(rule), run)
 			if errors.As(r.err, new(*Violation)) {
 				return story, r.err
 			}
