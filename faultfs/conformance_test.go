@@ -153,6 +153,7 @@ func writesAtOffsets(t *testing.T, fsys FS) {
 	must(t, err)
 	_, err = f.WriteAt([]byte("ab"), 0)
 	must(t, err)
+	must(t, f.Writeback())
 	must(t, f.SyncData())
 	must(t, f.Sync())
 	info, err := f.Stat()
@@ -252,6 +253,7 @@ func closedFiles(t *testing.T, fsys FS) {
 	_, err = f.ReadAt(make([]byte, 1), 0)
 	wantErr(t, err, fs.ErrClosed)
 	wantErr(t, f.SyncData(), fs.ErrClosed)
+	wantErr(t, f.Writeback(), fs.ErrClosed)
 	wantErr(t, f.Sync(), fs.ErrClosed)
 	wantErr(t, f.Truncate(0), fs.ErrClosed)
 	wantErr(t, f.Allocate(0, 1), fs.ErrClosed)
@@ -266,7 +268,7 @@ func concurrentWrites(t *testing.T, fsys FS) {
 	for i := range writers {
 		wg.Go(func() {
 			_, err := f.WriteAt(bytes.Repeat([]byte{byte('a' + i)}, size), int64(i*size))
-			errs <- errors.Join(err, f.SyncData())
+			errs <- errors.Join(err, f.Writeback(), f.SyncData())
 		})
 	}
 	wg.Wait()

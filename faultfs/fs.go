@@ -101,6 +101,13 @@ type File interface {
 	// written since the last sync that returned nil; calling again does not help.
 	SyncData() error
 
+	// Writeback asks that what was written so far reach the disk, and waits for
+	// it. It promises nothing: only SyncData and Sync do. It is for pacing: a
+	// large file that is written piece by piece does not leave all of its pages
+	// to one sync. Its error counts as one of SyncData, which may not see it
+	// again.
+	Writeback() error
+
 	// Sync is SyncData and the rest of what is known about the file: times,
 	// mode, owner. It does not sync the name either.
 	Sync() error

@@ -97,6 +97,13 @@ func (f *injectedFile) SyncData() error {
 	return f.file.SyncData()
 }
 
+func (f *injectedFile) Writeback() error {
+	if err := f.in.whole(Call{Op: OpWriteback, Name: f.name}); err != nil {
+		return err
+	}
+	return f.file.Writeback()
+}
+
 func (f *injectedFile) Sync() error {
 	if err := f.in.whole(Call{Op: OpSync, Name: f.name}); err != nil {
 		return err

@@ -26,7 +26,7 @@ func TestRuleMeansTheNthMatchAndWithStickyAllAfterIt(t *testing.T) {
 		{"name", Rule{On: OpSync, Name: "f", Nth: 3}, "..X."},
 		{"pattern", Rule{On: OpSync, Name: "?", Nth: 1}, "X..."},
 		{"other name", Rule{On: OpSync, Name: "g"}, "...."},
-		{"other operation", Rule{On: OpSyncDir | OpSyncData}, "...."},
+		{"other operation", Rule{On: OpSyncDir | OpSyncData | OpWriteback}, "...."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			in := Inject(newDir(t))
@@ -78,21 +78,22 @@ func TestEachOperationFailsInsteadOfHappening(t *testing.T) {
 	}
 	one := make([]byte, 1)
 	for op, do := range map[Op]func(FS) error{
-		OpOpen:     func(fsys FS) error { _, err := fsys.Open("f"); return err },
-		OpCreate:   func(fsys FS) error { _, err := fsys.OpenFile("g", os.O_RDWR|os.O_CREATE, 0o600); return err },
-		OpRead:     onFile(func(f File) error { _, err := f.Read(one); return err }),
-		OpReadAt:   onFile(func(f File) error { _, err := f.ReadAt(one, 0); return err }),
-		OpWrite:    onFile(func(f File) error { _, err := f.WriteAt(one, 0); return err }),
-		OpSync:     onFile(File.Sync),
-		OpSyncData: onFile(File.SyncData),
-		OpSyncDir:  func(fsys FS) error { return fsys.SyncDir(".") },
-		OpRename:   func(fsys FS) error { return fsys.Rename("f", "g") },
-		OpRemove:   func(fsys FS) error { return fsys.Remove("f") },
-		OpMkdir:    func(fsys FS) error { return fsys.Mkdir("g", 0o755) },
-		OpTruncate: onFile(func(f File) error { return f.Truncate(0) }),
-		OpAllocate: onFile(func(f File) error { return f.Allocate(0, 100) }),
-		OpLock:     func(fsys FS) error { _, err := fsys.Lock("g"); return err },
-		OpReadDir:  func(fsys FS) error { _, err := fsys.ReadDir("."); return err },
+		OpOpen:      func(fsys FS) error { _, err := fsys.Open("f"); return err },
+		OpCreate:    func(fsys FS) error { _, err := fsys.OpenFile("g", os.O_RDWR|os.O_CREATE, 0o600); return err },
+		OpRead:      onFile(func(f File) error { _, err := f.Read(one); return err }),
+		OpReadAt:    onFile(func(f File) error { _, err := f.ReadAt(one, 0); return err }),
+		OpWrite:     onFile(func(f File) error { _, err := f.WriteAt(one, 0); return err }),
+		OpSync:      onFile(File.Sync),
+		OpSyncData:  onFile(File.SyncData),
+		OpWriteback: onFile(File.Writeback),
+		OpSyncDir:   func(fsys FS) error { return fsys.SyncDir(".") },
+		OpRename:    func(fsys FS) error { return fsys.Rename("f", "g") },
+		OpRemove:    func(fsys FS) error { return fsys.Remove("f") },
+		OpMkdir:     func(fsys FS) error { return fsys.Mkdir("g", 0o755) },
+		OpTruncate:  onFile(func(f File) error { return f.Truncate(0) }),
+		OpAllocate:  onFile(func(f File) error { return f.Allocate(0, 100) }),
+		OpLock:      func(fsys FS) error { _, err := fsys.Lock("g"); return err },
+		OpReadDir:   func(fsys FS) error { _, err := fsys.ReadDir("."); return err },
 	} {
 		t.Run(op.String(), func(t *testing.T) {
 			real := newDir(t)
@@ -244,7 +245,7 @@ func TestPublishThatCouldNotCleanUpIsRepeatable(t *testing.T) {
 
 func TestOpNames(t *testing.T) {
 	for op, want := range map[Op]string{
-		OpReadDir: "readdir", OpOpen | OpCreate: "open|create", 0: "0x0", opEnd: "0x8000", OpSync | opEnd<<1: "sync|0x10000",
+		OpReadDir: "readdir", OpWriteback: "writeback", OpOpen | OpCreate: "open|create", 0: "0x0", opEnd: "0x10000", OpSync | opEnd<<1: "sync|0x20000",
 	} {
 		if got := op.String(); got != want {
 			t.Errorf("%#x is %q, want %q", uint(op), got, want)

@@ -11,21 +11,22 @@ import (
 type Op uint
 
 const (
-	OpOpen     Op = 1 << iota // FS.Open and FS.OpenFile, with or without O_CREATE
-	OpCreate                  // FS.OpenFile with os.O_CREATE, also when the file exists
-	OpRead                    // File.Read
-	OpReadAt                  // File.ReadAt
-	OpWrite                   // File.WriteAt
-	OpSync                    // File.Sync
-	OpSyncData                // File.SyncData
-	OpSyncDir                 // FS.SyncDir
-	OpRename                  // FS.Rename
-	OpRemove                  // FS.Remove
-	OpMkdir                   // FS.Mkdir
-	OpTruncate                // File.Truncate
-	OpAllocate                // File.Allocate
-	OpLock                    // FS.Lock
-	OpReadDir                 // FS.ReadDir, and ReadDir of a folder's handle
+	OpOpen      Op = 1 << iota // FS.Open and FS.OpenFile, with or without O_CREATE
+	OpCreate                   // FS.OpenFile with os.O_CREATE, also when the file exists
+	OpRead                     // File.Read
+	OpReadAt                   // File.ReadAt
+	OpWrite                    // File.WriteAt
+	OpSync                     // File.Sync
+	OpSyncData                 // File.SyncData
+	OpWriteback                // File.Writeback
+	OpSyncDir                  // FS.SyncDir
+	OpRename                   // FS.Rename
+	OpRemove                   // FS.Remove
+	OpMkdir                    // FS.Mkdir
+	OpTruncate                 // File.Truncate
+	OpAllocate                 // File.Allocate
+	OpLock                     // FS.Lock
+	OpReadDir                  // FS.ReadDir, and ReadDir of a folder's handle
 
 	opEnd
 )
@@ -34,12 +35,12 @@ const (
 const OpAny = opEnd - 1
 
 // OpChange is every operation that can change what is on the disk, or make it
-// durable.
+// durable. OpWriteback is not one of them: it promises nothing.
 const OpChange = OpCreate | OpWrite | OpSync | OpSyncData | OpSyncDir | OpRename | OpRemove | OpMkdir |
 	OpTruncate | OpAllocate | OpLock
 
-var opNames = [...]string{"open", "create", "read", "readat", "write", "sync", "syncdata", "syncdir", "rename",
-	"remove", "mkdir", "truncate", "allocate", "lock", "readdir"}
+var opNames = [...]string{"open", "create", "read", "readat", "write", "sync", "syncdata", "writeback", "syncdir",
+	"rename", "remove", "mkdir", "truncate", "allocate", "lock", "readdir"}
 
 // String is the names of the operations joined by "|", such as "open|create".
 func (o Op) String() string {

@@ -57,8 +57,8 @@
 //	4   CRC32C of all before
 //
 // A segment has a header, then zeros up to offset 4096, then frames, then zeros up to its size. The
-// whole file is written with zeros and synced before it gets its name, so a sync of frames has no
-// metadata to write.
+// whole file is written with zeros and synced, header and all, before it gets its name, so a sync of
+// frames has no metadata to write.
 //
 //	8   "batpkseg"
 //	4   format, 1

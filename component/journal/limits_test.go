@@ -285,7 +285,7 @@ func TestAFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
 		"short allocate": {On: faultfs.OpAllocate, Do: faultfs.Short(4096)},
 		"create":         {On: faultfs.OpCreate, Name: "segments/*", Do: faultfs.Fail(syscall.ENOSPC)},
 		"write zeros":    {On: faultfs.OpWrite, Name: "segments/next.tmp", Do: faultfs.Short(100)},
-		"sync":           {On: faultfs.OpSync, Name: "segments/next.tmp", Do: faultfs.Fail(syscall.EIO)},
+		"writeback":      {On: faultfs.OpWriteback, Name: "segments/next.tmp", Do: faultfs.Fail(syscall.EIO)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -307,7 +307,7 @@ func TestAFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
 			if !errors.Is(err, journal.ErrStorage) || errors.Is(err, journal.ErrPoisoned) || j.Poisoned() != nil {
 				t.Fatalf("got %v", err)
 			}
-			if name != "sync" && !errors.Is(err, syscall.ENOSPC) {
+			if name != "writeback" && !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("got %v, which hides the cause", err)
 			}
 			for range 3 {
