@@ -29,7 +29,7 @@ const (
 	segmentHeader = 64   // bytes of header
 	segmentStart  = 4096 // offset of the first frame
 
-	minSegmentBytes = 64 << 10
+	minSegmentBytes = 16 << 10
 	maxSegmentBytes = 1 << 32 // offsets are kept in 32 bits
 )
 
