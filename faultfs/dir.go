@@ -15,9 +15,9 @@ import (
 // the folder. The root stays the caller's, and must be open for as long as the
 // FS is used.
 //
-// On Linux SyncData is fdatasync, Allocate is fallocate, and Lock is flock. Other
-// systems do what their kernels offer: SyncData is fsync (on Darwin with
-// F_FULLFSYNC), Allocate writes zeros, and on Windows SyncDir does nothing,
+// On Linux SyncData and Writeback are fdatasync, Allocate is fallocate, and Lock is flock. Other
+// systems do what their kernels offer: SyncData and Writeback are fsync (on
+// Darwin with F_FULLFSYNC), Allocate writes zeros, and on Windows SyncDir does nothing,
 // because there a folder cannot be synced. Where there is no whole-file lock
 // that also excludes this same process, Lock fails with errors.ErrUnsupported.
 func Dir(root *os.Root) FS { return dir{root} }
@@ -149,13 +149,11 @@ func (l *lock) Close() error {
 }
 
 // osFile is a file on the real disk. What it inherits from os.File is what File
-// asks for; Allocate and SyncData depend on the system.
+// asks for; Allocate, SyncData and Writeback depend on the system.
 type osFile struct {
 	*os.File
 	raw syscall.RawConn // asked for once: SyncData is on the hot path
 }
-
-func (f *osFile) Writeback() error { return f.SyncData() }
 
 func (f *osFile) Allocate(off, n int64) error {
 	if off < 0 || n <= 0 || off+n < off {

@@ -23,7 +23,13 @@ var dataSyncs = sync.Pool{New: func() any {
 	return s
 }}
 
-func (f *osFile) SyncData() error {
+func (f *osFile) SyncData() error { return f.fdatasync() }
+
+// Writeback is not sync_file_range, which leaves out the map of the blocks: that
+// is what the sync at the end would have to wait for.
+func (f *osFile) Writeback() error { return f.fdatasync() }
+
+func (f *osFile) fdatasync() error {
 	s := dataSyncs.Get().(*dataSync)
 	err := f.raw.Control(s.call)
 	if err == nil {

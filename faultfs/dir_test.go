@@ -1,4 +1,4 @@
-package faultfs
+package faultfs_test
 
 import (
 	"errors"
@@ -8,42 +8,36 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"batpak/faultfs"
+	"batpak/faultfs/faulttest"
 )
 
-func newDir(t testing.TB) FS {
-	t.Helper()
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = root.Close() })
-	return Dir(root)
-}
-
 func TestDirConforms(t *testing.T) {
-	testFS(t, func(t *testing.T) FS { return newDir(t) })
+	faulttest.Conformance(t, func(t *testing.T) faultfs.FS { return newDir(t) })
 }
 
 func TestSubConforms(t *testing.T) {
-	testFS(t, func(t *testing.T) FS {
-		s := Sub(Sub(newDir(t), "one"), "two")
-		must(t, Sub(s.(sub).fsys, ".").Mkdir(".", 0o755))
+	faulttest.Conformance(t, func(t *testing.T) faultfs.FS {
+		one := faultfs.Sub(newDir(t), "one")
+		s := faultfs.Sub(one, "two")
+		must(t, faultfs.Sub(one, ".").Mkdir(".", 0o755))
 		must(t, s.Mkdir(".", 0o755))
 		return s
 	})
 }
 
 func TestInjectorWithoutRulesConforms(t *testing.T) {
-	testFS(t, func(t *testing.T) FS { return Inject(newDir(t)) })
+	faulttest.Conformance(t, func(t *testing.T) faultfs.FS { return faultfs.Inject(newDir(t)) })
 }
 
 func TestSubOfAnInvalidFolderRefusesEverything(t *testing.T) {
 	fsys := newDir(t)
 	must(t, fsys.Mkdir("a", 0o755))
 	for _, bad := range []string{"", "..", "a/../..", "a/..", "/"} {
-		_, err := Sub(fsys, bad).ReadDir(".")
+		_, err := faultfs.Sub(fsys, bad).ReadDir(".")
 		wantErr(t, err, fs.ErrInvalid)
-		wantErr(t, Sub(fsys, bad).Mkdir("b", 0o755), fs.ErrInvalid)
+		wantErr(t, faultfs.Sub(fsys, bad).Mkdir("b", 0o755), fs.ErrInvalid)
 	}
 }
 
@@ -55,21 +49,21 @@ func TestNoSymbolicLinkLeadsOut(t *testing.T) {
 	root, err := os.OpenRoot(folder)
 	must(t, err)
 	defer root.Close()
-	fsys := Dir(root)
+	fsys := faultfs.Dir(root)
 	if _, err := fsys.Open("link/secret"); err == nil {
 		t.Fatal("a link led out of the folder")
 	}
-	if err := Publish(fsys, "link/secret", nil, 0o600); err == nil {
+	if err := faultfs.Publish(fsys, "link/secret", nil, 0o600); err == nil {
 		t.Fatal("a file was published outside the folder")
 	}
 }
 
 func TestPublishSetsPermissionsEvenOverALeftover(t *testing.T) {
 	fsys := newDir(t)
-	f, err := fsys.OpenFile("f"+TempSuffix, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := fsys.OpenFile("f"+faultfs.TempSuffix, os.O_RDWR|os.O_CREATE, 0o644)
 	must(t, err)
 	must(t, f.Close())
-	must(t, Publish(fsys, "f", []byte("private"), 0o600))
+	must(t, faultfs.Publish(fsys, "f", []byte("private"), 0o600))
 	info, err := fs.Stat(fsys, "f")
 	must(t, err)
 	if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
@@ -83,15 +77,15 @@ func TestLockExcludesOtherProcesses(t *testing.T) {
 		root, err := os.OpenRoot(folder)
 		must(t, err)
 		defer root.Close()
-		_, err = Dir(root).Lock("LOCK")
-		wantErr(t, err, ErrLocked)
+		_, err = faultfs.Dir(root).Lock("LOCK")
+		wantErr(t, err, faultfs.ErrLocked)
 		return
 	}
 	folder := t.TempDir()
 	root, err := os.OpenRoot(folder)
 	must(t, err)
 	defer root.Close()
-	held, err := Dir(root).Lock("LOCK")
+	held, err := faultfs.Dir(root).Lock("LOCK")
 	must(t, err)
 	defer held.Close()
 	child := exec.Command(os.Args[0], "-test.run=^TestLockExcludesOtherProcesses$")
@@ -107,14 +101,4 @@ func TestAllocateReportsAFullDiskUpFront(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EFBIG) {
 		t.Fatalf("error is %v, want ENOSPC or EFBIG", err)
 	}
-}
-
-func TestFillingWithZerosReservesAndKeepsBytes(t *testing.T) {
-	fsys := newDir(t)
-	f := create(t, fsys, "f")
-	_, err := f.WriteAt([]byte("kept"), 0)
-	must(t, err)
-	must(t, fillZeros(f.(*osFile).File, 600_000))
-	must(t, fillZeros(f.(*osFile).File, 5)) // never shorter
-	wantContents(t, fsys, "f", "kept"+string(make([]byte, 600_000-4)))
 }

@@ -8,6 +8,7 @@
 // another FS; [Inject] wraps an FS so that chosen operations fail, fall short
 // or wait. Code that takes an FS runs unchanged over each of them. [Publish]
 // replaces a whole file so that a crash leaves the old bytes or the new ones.
+// Package faulttest checks that an implementation keeps to the contract.
 //
 // # What is durable
 //

@@ -10,7 +10,8 @@ import (
 // another process, or this one.
 var ErrLocked = errors.New("already locked")
 
-// FS is a folder on a disk. It is safe for concurrent use.
+// FS is a folder on a disk. It is safe for concurrent use. Package faulttest has
+// the tests that every implementation must pass.
 //
 // No operation syncs anything by itself, except SyncDir and the two syncs of
 // [File]. OpenFile with os.O_CREATE, Rename, Remove and Mkdir change names, and
@@ -28,16 +29,20 @@ type FS interface {
 	// OpenFile opens a file. The flags are one of os.O_RDONLY, os.O_WRONLY and
 	// os.O_RDWR, and any of os.O_CREATE, os.O_EXCL and os.O_TRUNC; any other is
 	// refused with fs.ErrInvalid. The permission bits, less the umask, are those
-	// of a file that is created, and are not applied to one that exists.
+	// of a file that is created, and are not applied to one that exists. A
+	// handle for reading only refuses to change the file, and one for writing
+	// only refuses to read it. A folder does not open for writing.
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 
 	// Rename gives a file another name. A file that had the new name is
 	// replaced, atomically for those who look: they see the old file or the new
 	// one. It does not write out the bytes of the file: when those were not
-	// synced before, a crash may leave the new name with a part of them.
+	// synced before, a crash may leave the new name with a part of them. A file
+	// that is renamed to the name it has stays.
 	Rename(oldname, newname string) error
 
-	// Remove removes a file or an empty folder.
+	// Remove removes a file or an empty folder. Handles that are open on a file
+	// that is removed or replaced by another go on reading and writing it.
 	Remove(name string) error
 
 	// Mkdir makes one folder whose parent exists.
@@ -63,6 +68,8 @@ type FS interface {
 //
 // Concurrent writes to bytes that overlap leave either, or a mixture. A read
 // that overlaps a write may see a part of it.
+//
+// A negative offset or size is refused.
 type File interface {
 	// Stat, Read and Close. Close syncs nothing, and may hide the fact that
 	// bytes could not be written: only a sync tells.
@@ -95,17 +102,18 @@ type File interface {
 	// over the range, and syncs them, ahead of time.
 	Allocate(off, n int64) error
 
-	// Writeback asks that the bytes written so far reach the disk, and waits for
-	// that. It promises nothing; only SyncData and Sync do. It is for pacing: a
-	// large file that is written piece by piece does not leave all of its bytes to
-	// one sync.
-	Writeback() error
-
 	// SyncData makes the bytes written before the call durable, and the size
 	// they need to be read back, but not the file's times or mode, nor its name:
 	// for that see FS.SyncDir. After an error nothing is known about what was
 	// written since the last sync that returned nil; calling again does not help.
 	SyncData() error
+
+	// Writeback asks that what was written so far reach the disk, and waits for
+	// it. It promises nothing: only SyncData and Sync do. It is for pacing: a
+	// large file that is written piece by piece does not leave all of its pages
+	// to one sync. Its error counts as one of SyncData, which may not see it
+	// again.
+	Writeback() error
 
 	// Sync is SyncData and the rest of what is known about the file: times,
 	// mode, owner. It does not sync the name either.

@@ -1,4 +1,4 @@
-package faultfs
+package faultfs_test
 
 import (
 	"errors"
@@ -12,26 +12,28 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"batpak/faultfs"
 )
 
 func TestRuleMeansTheNthMatchAndWithStickyAllAfterIt(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		rule Rule
+		rule faultfs.Rule
 		want string // one letter per sync: . passes, X fails
 	}{
-		{"every", Rule{On: OpSync}, "XXXX"},
-		{"second", Rule{On: OpSync, Nth: 2}, ".X.."},
-		{"second and after", Rule{On: OpSync, Nth: 2, Sticky: true}, ".XXX"},
-		{"name", Rule{On: OpSync, Name: "f", Nth: 3}, "..X."},
-		{"pattern", Rule{On: OpSync, Name: "?", Nth: 1}, "X..."},
-		{"other name", Rule{On: OpSync, Name: "g"}, "...."},
-		{"other operation", Rule{On: OpSyncDir | OpSyncData}, "...."},
+		{"every", faultfs.Rule{On: faultfs.OpSync}, "XXXX"},
+		{"second", faultfs.Rule{On: faultfs.OpSync, Nth: 2}, ".X.."},
+		{"second and after", faultfs.Rule{On: faultfs.OpSync, Nth: 2, Sticky: true}, ".XXX"},
+		{"name", faultfs.Rule{On: faultfs.OpSync, Name: "f", Nth: 3}, "..X."},
+		{"pattern", faultfs.Rule{On: faultfs.OpSync, Name: "?", Nth: 1}, "X..."},
+		{"other name", faultfs.Rule{On: faultfs.OpSync, Name: "g"}, "...."},
+		{"other operation", faultfs.Rule{On: faultfs.OpSyncDir | faultfs.OpSyncData | faultfs.OpWriteback}, "...."},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			in := Inject(newDir(t))
+			in := faultfs.Inject(newDir(t))
 			f := create(t, in, "f")
-			test.rule.Do = Fail(syscall.EIO)
+			test.rule.Do = faultfs.Fail(syscall.EIO)
 			in.Add(test.rule) // the file was open before
 			var got strings.Builder
 			for range 4 {
@@ -52,12 +54,12 @@ func TestRuleMeansTheNthMatchAndWithStickyAllAfterIt(t *testing.T) {
 }
 
 func TestRuleCountsFromWhenItIsAdded(t *testing.T) {
-	in := Inject(newDir(t))
+	in := faultfs.Inject(newDir(t))
 	must(t, in.SyncDir("."))
-	in.Add(Rule{On: OpSyncDir, Nth: 1, Do: Fail(nil)})
+	in.Add(faultfs.Rule{On: faultfs.OpSyncDir, Nth: 1, Do: faultfs.Fail(nil)})
 	wantErr(t, in.SyncDir("."), syscall.EIO)
 	must(t, in.SyncDir("."))
-	in.Add(Rule{On: OpSyncDir, Sticky: true, Do: Fail(nil)})
+	in.Add(faultfs.Rule{On: faultfs.OpSyncDir, Sticky: true, Do: faultfs.Fail(nil)})
 	wantErr(t, in.SyncDir("."), syscall.EIO)
 	in.Clear()
 	must(t, in.SyncDir("."))
@@ -65,9 +67,9 @@ func TestRuleCountsFromWhenItIsAdded(t *testing.T) {
 
 func TestEachOperationFailsInsteadOfHappening(t *testing.T) {
 	boom := errors.New("boom")
-	file := func(fsys FS) (File, error) { return fsys.OpenFile("f", os.O_RDWR, 0) }
-	onFile := func(do func(File) error) func(FS) error {
-		return func(fsys FS) error {
+	file := func(fsys faultfs.FS) (faultfs.File, error) { return fsys.OpenFile("f", os.O_RDWR, 0) }
+	onFile := func(do func(faultfs.File) error) func(faultfs.FS) error {
+		return func(fsys faultfs.FS) error {
 			f, err := file(fsys)
 			if err != nil {
 				return err
@@ -77,27 +79,28 @@ func TestEachOperationFailsInsteadOfHappening(t *testing.T) {
 		}
 	}
 	one := make([]byte, 1)
-	for op, do := range map[Op]func(FS) error{
-		OpOpen:     func(fsys FS) error { _, err := fsys.Open("f"); return err },
-		OpCreate:   func(fsys FS) error { _, err := fsys.OpenFile("g", os.O_RDWR|os.O_CREATE, 0o600); return err },
-		OpRead:     onFile(func(f File) error { _, err := f.Read(one); return err }),
-		OpReadAt:   onFile(func(f File) error { _, err := f.ReadAt(one, 0); return err }),
-		OpWrite:    onFile(func(f File) error { _, err := f.WriteAt(one, 0); return err }),
-		OpSync:     onFile(File.Sync),
-		OpSyncData: onFile(File.SyncData),
-		OpSyncDir:  func(fsys FS) error { return fsys.SyncDir(".") },
-		OpRename:   func(fsys FS) error { return fsys.Rename("f", "g") },
-		OpRemove:   func(fsys FS) error { return fsys.Remove("f") },
-		OpMkdir:    func(fsys FS) error { return fsys.Mkdir("g", 0o755) },
-		OpTruncate: onFile(func(f File) error { return f.Truncate(0) }),
-		OpAllocate: onFile(func(f File) error { return f.Allocate(0, 100) }),
-		OpLock:     func(fsys FS) error { _, err := fsys.Lock("g"); return err },
-		OpReadDir:  func(fsys FS) error { _, err := fsys.ReadDir("."); return err },
+	for op, do := range map[faultfs.Op]func(faultfs.FS) error{
+		faultfs.OpOpen:      func(fsys faultfs.FS) error { _, err := fsys.Open("f"); return err },
+		faultfs.OpCreate:    func(fsys faultfs.FS) error { _, err := fsys.OpenFile("g", os.O_RDWR|os.O_CREATE, 0o600); return err },
+		faultfs.OpRead:      onFile(func(f faultfs.File) error { _, err := f.Read(one); return err }),
+		faultfs.OpReadAt:    onFile(func(f faultfs.File) error { _, err := f.ReadAt(one, 0); return err }),
+		faultfs.OpWrite:     onFile(func(f faultfs.File) error { _, err := f.WriteAt(one, 0); return err }),
+		faultfs.OpSync:      onFile(faultfs.File.Sync),
+		faultfs.OpSyncData:  onFile(faultfs.File.SyncData),
+		faultfs.OpWriteback: onFile(faultfs.File.Writeback),
+		faultfs.OpSyncDir:   func(fsys faultfs.FS) error { return fsys.SyncDir(".") },
+		faultfs.OpRename:    func(fsys faultfs.FS) error { return fsys.Rename("f", "g") },
+		faultfs.OpRemove:    func(fsys faultfs.FS) error { return fsys.Remove("f") },
+		faultfs.OpMkdir:     func(fsys faultfs.FS) error { return fsys.Mkdir("g", 0o755) },
+		faultfs.OpTruncate:  onFile(func(f faultfs.File) error { return f.Truncate(0) }),
+		faultfs.OpAllocate:  onFile(func(f faultfs.File) error { return f.Allocate(0, 100) }),
+		faultfs.OpLock:      func(fsys faultfs.FS) error { _, err := fsys.Lock("g"); return err },
+		faultfs.OpReadDir:   func(fsys faultfs.FS) error { _, err := fsys.ReadDir("."); return err },
 	} {
 		t.Run(op.String(), func(t *testing.T) {
 			real := newDir(t)
 			write(t, real, "f", "unchanged")
-			in := Inject(real, Rule{On: op, Do: Fail(boom)})
+			in := faultfs.Inject(real, faultfs.Rule{On: op, Do: faultfs.Fail(boom)})
 			err := do(in)
 			wantErr(t, err, boom)
 			if pe := (*fs.PathError)(nil); !errors.As(err, &pe) {
@@ -115,12 +118,12 @@ func TestEachOperationFailsInsteadOfHappening(t *testing.T) {
 }
 
 func TestCreateIsAnOpenAndBothBitsMatch(t *testing.T) {
-	for _, on := range []Op{OpOpen, OpCreate} {
-		in := Inject(newDir(t), Rule{On: on, Nth: 1, Do: Fail(nil)})
+	for _, on := range []faultfs.Op{faultfs.OpOpen, faultfs.OpCreate} {
+		in := faultfs.Inject(newDir(t), faultfs.Rule{On: on, Nth: 1, Do: faultfs.Fail(nil)})
 		_, err := in.OpenFile("f", os.O_RDWR|os.O_CREATE, 0o600)
 		wantErr(t, err, syscall.EIO)
 		create(t, in, "f")
-		if in.Count(OpOpen) != 2 || in.Count(OpCreate) != 2 || in.Count(OpOpen|OpCreate) != 2 {
+		if in.Count(faultfs.OpOpen) != 2 || in.Count(faultfs.OpCreate) != 2 || in.Count(faultfs.OpOpen|faultfs.OpCreate) != 2 {
 			t.Fatalf("trace is %v", in.Trace())
 		}
 	}
@@ -128,21 +131,21 @@ func TestCreateIsAnOpenAndBothBitsMatch(t *testing.T) {
 
 func TestRenameMatchesByEitherName(t *testing.T) {
 	for _, name := range []string{"from", "to", "t*"} {
-		in := Inject(newDir(t), Rule{On: OpRename, Name: name, Do: Fail(nil)})
+		in := faultfs.Inject(newDir(t), faultfs.Rule{On: faultfs.OpRename, Name: name, Do: faultfs.Fail(nil)})
 		write(t, in, "from", "")
 		wantErr(t, in.Rename("from", "to"), syscall.EIO)
 	}
 }
 
 func TestBadPatternIsLoud(t *testing.T) {
-	in := Inject(newDir(t), Rule{On: OpMkdir, Name: "[", Nth: 100, Do: Fail(nil)})
+	in := faultfs.Inject(newDir(t), faultfs.Rule{On: faultfs.OpMkdir, Name: "[", Nth: 100, Do: faultfs.Fail(nil)})
 	wantErr(t, in.Mkdir("d", 0o755), path.ErrBadPattern)
 }
 
 func TestShortDoesTheFirstBytes(t *testing.T) {
-	in := Inject(newDir(t))
+	in := faultfs.Inject(newDir(t))
 	f := create(t, in, "f")
-	in.Add(Rule{On: OpWrite | OpAllocate | OpReadAt | OpRead, Do: Short(3)})
+	in.Add(faultfs.Rule{On: faultfs.OpWrite | faultfs.OpAllocate | faultfs.OpReadAt | faultfs.OpRead, Do: faultfs.Short(3)})
 
 	n, err := f.WriteAt([]byte("12345"), 0)
 	wantErr(t, err, syscall.ENOSPC)
@@ -172,7 +175,7 @@ func TestShortDoesTheFirstBytes(t *testing.T) {
 		t.Fatalf("a cut allocation left %d bytes, want 5", info.Size())
 	}
 
-	in.Add(Rule{On: OpSync, Do: Short(3)})
+	in.Add(faultfs.Rule{On: faultfs.OpSync, Do: faultfs.Short(3)})
 	wantErr(t, f.Sync(), syscall.ENOSPC)
 }
 
@@ -180,9 +183,9 @@ func TestDelayAndBlockHoldOneOperationAndNoOther(t *testing.T) {
 	real := newDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		in := Inject(real,
-			Rule{On: OpMkdir, Name: "slow", Do: Delay(time.Hour)},
-			Rule{On: OpMkdir, Name: "slow", Do: Block(gate)})
+		in := faultfs.Inject(real,
+			faultfs.Rule{On: faultfs.OpMkdir, Name: "slow", Do: faultfs.Delay(time.Hour)},
+			faultfs.Rule{On: faultfs.OpMkdir, Name: "slow", Do: faultfs.Block(gate)})
 		start := time.Now()
 		done := make(chan error, 1)
 		go func() { done <- in.Mkdir("slow", 0o755) }()
@@ -202,8 +205,8 @@ func TestDelayAndBlockHoldOneOperationAndNoOther(t *testing.T) {
 }
 
 func TestTraceTellsWhatPublishDid(t *testing.T) {
-	in := Inject(newDir(t))
-	must(t, Publish(in, "f", []byte("12345"), 0o600))
+	in := faultfs.Inject(newDir(t))
+	must(t, faultfs.Publish(in, "f", []byte("12345"), 0o600))
 	var got []string
 	for _, c := range in.Trace() {
 		got = append(got, c.String())
@@ -217,34 +220,35 @@ func TestTraceTellsWhatPublishDid(t *testing.T) {
 // Whatever step of a publish fails, the old contents or the new are there, whole,
 // and the old when the rename did not happen.
 func TestFailedPublishLeavesOneWholeFile(t *testing.T) {
-	for op, want := range map[Op]string{
-		OpCreate: "old", OpWrite: "old", OpSync: "old", OpRename: "old", OpSyncDir: "new",
+	for op, want := range map[faultfs.Op]string{
+		faultfs.OpCreate: "old", faultfs.OpWrite: "old", faultfs.OpSync: "old", faultfs.OpRename: "old", faultfs.OpSyncDir: "new",
 	} {
 		t.Run(op.String(), func(t *testing.T) {
-			in := Inject(newDir(t))
-			must(t, Publish(in, "f", []byte("old"), 0o600))
-			in.Add(Rule{On: op, Nth: 1, Do: Fail(syscall.ENOSPC)})
-			wantErr(t, Publish(in, "f", []byte("new"), 0o600), syscall.ENOSPC)
+			in := faultfs.Inject(newDir(t))
+			must(t, faultfs.Publish(in, "f", []byte("old"), 0o600))
+			in.Add(faultfs.Rule{On: op, Nth: 1, Do: faultfs.Fail(syscall.ENOSPC)})
+			wantErr(t, faultfs.Publish(in, "f", []byte("new"), 0o600), syscall.ENOSPC)
 			wantContents(t, in, "f", want)
 			wantNames(t, in, ".", "f")
-			must(t, Publish(in, "f", []byte("again"), 0o600))
+			must(t, faultfs.Publish(in, "f", []byte("again"), 0o600))
 			wantContents(t, in, "f", "again")
 		})
 	}
 }
 
 func TestPublishThatCouldNotCleanUpIsRepeatable(t *testing.T) {
-	in := Inject(newDir(t), Rule{On: OpWrite, Nth: 1, Do: Short(2)}, Rule{On: OpRemove, Nth: 1, Do: Fail(nil)})
-	wantErr(t, Publish(in, "f", []byte("12345"), 0o600), io.ErrShortWrite)
-	wantContents(t, in, "f"+TempSuffix, "12")
-	must(t, Publish(in, "f", []byte("12345"), 0o600))
+	in := faultfs.Inject(newDir(t), faultfs.Rule{On: faultfs.OpWrite, Nth: 1, Do: faultfs.Short(2)}, faultfs.Rule{On: faultfs.OpRemove, Nth: 1, Do: faultfs.Fail(nil)})
+	wantErr(t, faultfs.Publish(in, "f", []byte("12345"), 0o600), io.ErrShortWrite)
+	wantContents(t, in, "f"+faultfs.TempSuffix, "12")
+	must(t, faultfs.Publish(in, "f", []byte("12345"), 0o600))
 	wantContents(t, in, "f", "12345")
 	wantNames(t, in, ".", "f")
 }
 
 func TestOpNames(t *testing.T) {
-	for op, want := range map[Op]string{
-		OpReadDir: "readdir", OpOpen | OpCreate: "open|create", 0: "0x0", opEnd: "0x10000", OpSync | opEnd<<1: "sync|0x20000",
+	const beyond = faultfs.OpAny + 1
+	for op, want := range map[faultfs.Op]string{
+		faultfs.OpReadDir: "readdir", faultfs.OpWriteback: "writeback", faultfs.OpOpen | faultfs.OpCreate: "open|create", 0: "0x0", beyond: "0x10000", faultfs.OpSync | beyond<<1: "sync|0x20000",
 	} {
 		if got := op.String(); got != want {
 			t.Errorf("%#x is %q, want %q", uint(op), got, want)

@@ -1,11 +1,16 @@
-package faultfs
+package faultfs_test
 
-import "testing"
+import (
+	"testing"
+
+	"batpak/faultfs"
+	"batpak/faultfs/faulttest"
+)
 
 func TestMountConforms(t *testing.T) {
-	for name, m := range map[string]Model{"POSIX": POSIX, "ext4": Ext4, "Btrfs": Btrfs, "zero": {}} {
+	for name, m := range map[string]faultfs.Model{"POSIX": faultfs.POSIX, "ext4": faultfs.Ext4, "Btrfs": faultfs.Btrfs, "zero": {}} {
 		t.Run(name, func(t *testing.T) {
-			testFS(t, func(t *testing.T) FS { return NewDisk(m).Mount() })
+			faulttest.Conformance(t, func(t *testing.T) faultfs.FS { return faultfs.NewDisk(m).Mount() })
 		})
 	}
 }

@@ -18,6 +18,7 @@ const (
 	OpWrite                    // File.WriteAt
 	OpSync                     // File.Sync
 	OpSyncData                 // File.SyncData
+	OpWriteback                // File.Writeback
 	OpSyncDir                  // FS.SyncDir
 	OpRename                   // FS.Rename
 	OpRemove                   // FS.Remove
@@ -26,7 +27,6 @@ const (
 	OpAllocate                 // File.Allocate
 	OpLock                     // FS.Lock
 	OpReadDir                  // FS.ReadDir, and ReadDir of a folder's handle
-	OpWriteback                // File.Writeback
 
 	opEnd
 )
@@ -35,12 +35,12 @@ const (
 const OpAny = opEnd - 1
 
 // OpChange is every operation that can change what is on the disk, or make it
-// durable.
+// durable. OpWriteback is not one of them: it promises nothing.
 const OpChange = OpCreate | OpWrite | OpSync | OpSyncData | OpSyncDir | OpRename | OpRemove | OpMkdir |
 	OpTruncate | OpAllocate | OpLock
 
-var opNames = [...]string{"open", "create", "read", "readat", "write", "sync", "syncdata", "syncdir", "rename",
-	"remove", "mkdir", "truncate", "allocate", "lock", "readdir", "writeback"}
+var opNames = [...]string{"open", "create", "read", "readat", "write", "sync", "syncdata", "writeback", "syncdir",
+	"rename", "remove", "mkdir", "truncate", "allocate", "lock", "readdir"}
 
 // String is the names of the operations joined by "|", such as "open|create".
 func (o Op) String() string {

@@ -1,11 +1,14 @@
 package journal
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"slices"
 
 	"batpak/causal"
 	"batpak/faultfs"
@@ -30,7 +33,8 @@ type state struct {
 
 var errCheckpoint = errors.New("checkpoint is unusable")
 
-// encodeCheckpoint returns the bytes of the checkpoint file; see the package doc.
+// encodeCheckpoint returns the bytes of the checkpoint file, the same for the same state; see the
+// package doc.
 func encodeCheckpoint(lineage causal.Lineage, st *state) []byte {
 	b := make([]byte, 0, 64+len(st.heads)*96+st.keys.len()*24)
 	b = append(b, checkpointMagic...)
@@ -38,7 +42,8 @@ func encodeCheckpoint(lineage causal.Lineage, st *state) []byte {
 	b = append(b, lineage[:]...)
 	b = binary.LittleEndian.AppendUint64(b, st.seq)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(st.heads)))
-	for s, h := range st.heads {
+	for _, s := range st.streams() {
+		h := st.heads[s]
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(s.Scope)))
 		b = append(b, s.Scope...)
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(s.Entity)))
@@ -52,12 +57,47 @@ func encodeCheckpoint(lineage causal.Lineage, st *state) []byte {
 	for _, g := range st.keys.gens {
 		b = binary.LittleEndian.AppendUint64(b, g.newest)
 		b = binary.LittleEndian.AppendUint64(b, uint64(len(g.keys)))
-		for k, seq := range g.keys {
-			b = append(b, k[:]...)
-			b = binary.LittleEndian.AppendUint64(b, seq)
+		for _, k := range g.sorted() {
+			b = append(b, k.hash[:]...)
+			b = binary.LittleEndian.AppendUint64(b, k.seq)
 		}
 	}
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// streams returns the streams, ascending by the sequence of their last event.
+func (st *state) streams() []causal.Stream {
+	type last struct {
+		seq    uint64
+		stream causal.Stream
+	}
+	all := make([]last, 0, len(st.heads))
+	for s, h := range st.heads {
+		all = append(all, last{h.Seq, s})
+	}
+	slices.SortFunc(all, func(a, b last) int { return cmp.Compare(a.seq, b.seq) })
+	streams := make([]causal.Stream, len(all))
+	for i := range all {
+		streams[i] = all[i].stream
+	}
+	return streams
+}
+
+type usedKey struct {
+	hash keyHash
+	seq  uint64
+}
+
+// sorted returns the keys, ascending by the event they lead to, and by hash.
+func (g *generation) sorted() []usedKey {
+	keys := make([]usedKey, 0, len(g.keys))
+	for k, seq := range g.keys {
+		keys = append(keys, usedKey{k, seq})
+	}
+	slices.SortFunc(keys, func(a, b usedKey) int {
+		return cmp.Or(cmp.Compare(a.seq, b.seq), bytes.Compare(a.hash[:], b.hash[:]))
+	})
+	return keys
 }
 
 // loadCheckpoint reads the checkpoint into st, whose window has its limits set. An error that

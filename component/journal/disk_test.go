@@ -192,6 +192,9 @@ func (f *diskFile) Allocate(off, n int64) error {
 func (f *diskFile) SyncData() error { return f.sync(faultfs.OpSyncData) }
 func (f *diskFile) Sync() error     { return f.sync(faultfs.OpSync) }
 
+// Writeback promises nothing, and so makes nothing durable here.
+func (f *diskFile) Writeback() error { return nil }
+
 func (f *diskFile) sync(op faultfs.Op) error {
 	defer f.disk.begin(op, f.name)()
 	n := f.inode
@@ -365,5 +368,6 @@ func (n noSync) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File,
 
 type noSyncFile struct{ faultfs.File }
 
-func (noSyncFile) Sync() error     { return nil }
-func (noSyncFile) SyncData() error { return nil }
+func (noSyncFile) Sync() error      { return nil }
+func (noSyncFile) SyncData() error  { return nil }
+func (noSyncFile) Writeback() error { return nil }

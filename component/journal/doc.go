@@ -57,8 +57,8 @@
 //	4   CRC32C of all before
 //
 // A segment has a header, then zeros up to offset 4096, then frames, then zeros up to its size. The
-// whole file is written with zeros and synced before it gets its name, so a sync of frames has no
-// metadata to write.
+// whole file is written with zeros and synced, header and all, before it gets its name, so a sync of
+// frames has no metadata to write.
 //
 //	8   "batpkseg"
 //	4   format, 1
@@ -110,11 +110,14 @@
 //	4   format, 1
 //	16  lineage
 //	8   sequence of the last event it covers
-//	8   number of streams; for each: 2 length and scope, 2 length and entity, 4 lane,
-//	    8 sequence, 8 version, 32 hash of its last event
+//	8   number of streams; for each, ascending by sequence: 2 length and scope, 2 length and entity,
+//	    4 lane, 8 sequence, 8 version, 32 hash of its last event
 //	4   number of generations of idempotency keys, oldest first; for each: 8 youngest key's
-//	    milliseconds, 8 number of keys; for each: 16 hash of the key, 8 sequence
+//	    milliseconds, 8 number of keys; for each, ascending by sequence, then hash: 16 hash of
+//	    the key, 8 sequence
 //	4   CRC32C of all before
+//
+// So that one state has one file: a reader does not rely on the order.
 //
 // The hash of a key is the first half of SHA-256 over lineage, length of the scope (2 bytes,
 // big-endian), scope, key. Of the content that came with a key nothing is kept but the event itself: a

@@ -16,7 +16,10 @@ import (
 	"batpak/faultfs"
 )
 
-const small = 64 << 10 // the smallest segment: rotation is cheap
+const (
+	small    = 64 << 10 // a segment of a few events: rotation is cheap
+	smallest = 16 << 10 // the smallest that there is
+)
 
 // openDir opens the journal in a directory and closes it with the test.
 func openDir(tb testing.TB, dir string, o journal.Options) *journal.Journal {

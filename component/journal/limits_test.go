@@ -166,50 +166,6 @@ func TestABatchOfAThousandFits(t *testing.T) {
 	}
 }
 
-// A journal may be opened with segments of another size: what fits is what new segments hold.
-func TestTheSegmentSizeMayChange(t *testing.T) {
-	t.Parallel()
-	d := newDisk(t)
-	var want uint64
-	for i, size := range []int64{64 << 10, 1 << 20, 64 << 10, 512 << 10, 64 << 10} {
-		o := journal.Options{Name: "size", SegmentBytes: size, MaxPayload: 1 << 20}
-		j := openFS(t, d, o)
-		if i > 0 { // fits no segment but one of its own
-			mustAppend(t, j, one(large("e", int(size)/2)))
-			mustAppend(t, j, one(large("e", int(size)/2-2000)))
-			want += 2
-		}
-		if i%2 == 0 {
-			mustAppend(t, j, one(event("e", 1)))
-			want++
-		}
-		if _, err := audit(j); err != nil {
-			t.Fatal(err)
-		}
-		if err := j.Close(); err != nil {
-			t.Fatal(err)
-		}
-		events, err := look(t, d.dir, o)
-		if err != nil || uint64(len(events)) != want {
-			t.Fatalf("size %d: %d events, want %d, %v", size, len(events), want, err)
-		}
-	}
-	// Also when the open segment is empty and the batch fits a larger one only.
-	d = newDisk(t)
-	openFS(t, d, journal.Options{Name: "size", SegmentBytes: small}).Close()
-	o := journal.Options{Name: "size", SegmentBytes: 1 << 20}
-	j := openFS(t, d, o)
-	mustAppend(t, j, one(large("e", 2<<16)))
-	mustAppend(t, j, one(event("e", 2)))
-	if _, err := audit(j); err != nil {
-		t.Error(err)
-	}
-	j.Close()
-	if events, err := look(t, d.dir, o); err != nil || len(events) != 2 {
-		t.Errorf("%d events, %v", len(events), err)
-	}
-}
-
 // A full queue says so at once, and what is queued is bounded, however much is thrown at it.
 func TestAFullQueueIsBusy(t *testing.T) {
 	in := faultfs.Inject(newDisk(t))
@@ -285,7 +241,7 @@ func TestAFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
 		"short allocate": {On: faultfs.OpAllocate, Do: faultfs.Short(4096)},
 		"create":         {On: faultfs.OpCreate, Name: "segments/*", Do: faultfs.Fail(syscall.ENOSPC)},
 		"write zeros":    {On: faultfs.OpWrite, Name: "segments/next.tmp", Do: faultfs.Short(100)},
-		"sync":           {On: faultfs.OpSync, Name: "segments/next.tmp", Do: faultfs.Fail(syscall.EIO)},
+		"writeback":      {On: faultfs.OpWriteback, Name: "segments/next.tmp", Do: faultfs.Fail(syscall.EIO)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -307,7 +263,7 @@ func TestAFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
 			if !errors.Is(err, journal.ErrStorage) || errors.Is(err, journal.ErrPoisoned) || j.Poisoned() != nil {
 				t.Fatalf("got %v", err)
 			}
-			if name != "sync" && !errors.Is(err, syscall.ENOSPC) {
+			if name != "writeback" && !errors.Is(err, syscall.ENOSPC) {
 				t.Errorf("got %v, which hides the cause", err)
 			}
 			for range 3 {
@@ -339,7 +295,7 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"no name":          {},
 		"name with a dot":  {Name: "a.b"},
 		"long name":        {Name: strings.Repeat("n", 65)},
-		"tiny segments":    {Name: "n", SegmentBytes: 4096},
+		"tiny segments":    {Name: "n", SegmentBytes: smallest - 4096},
 		"huge segments":    {Name: "n", SegmentBytes: 1 << 33},
 		"negative payload": {Name: "n", MaxPayload: -1},
 		"negative queue":   {Name: "n", QueueEvents: -1},

@@ -51,7 +51,7 @@ type Options struct {
 	// after the other: all appends wait for a slow one.
 	Gates *gates.Chain
 
-	// SegmentBytes is the size of a segment's file, 64 KiB to 4 GiB. It bounds a batch too, as does
+	// SegmentBytes is the size of a segment's file, 16 KiB to 4 GiB. It bounds a batch too, as does
 	// 1 GiB.
 	SegmentBytes int64
 

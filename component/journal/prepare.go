@@ -10,15 +10,15 @@ import (
 	"batpak/faultfs"
 )
 
-// zeroChunk is how many zeros are written and synced at a time while a segment is prepared:
+// zeroChunk is how many zeros are written, and waited for, at a time while a segment is prepared:
 // little enough that a commit's sync is not held up behind it.
 const zeroChunk = 512 << 10
 
 var zeros [zeroChunk]byte
 
 // prepareSegment makes a file of size bytes whose blocks are all written, so that a later sync
-// of data in it has no metadata to wait for. On error nothing is left behind. Closing stop
-// makes it give up early.
+// of data in it has no metadata to wait for. The zeros are durable with the header's sync, in
+// publishSegment. On error nothing is left behind. Closing stop makes it give up early.
 func prepareSegment(fsys faultfs.FS, size int64, stop <-chan struct{}) (f faultfs.File, err error) {
 	if err := remove(fsys, segmentNext); err != nil {
 		return nil, fmt.Errorf("journal: prepare segment: %w", err)
@@ -40,13 +40,11 @@ func prepareSegment(fsys faultfs.FS, size int64, stop <-chan struct{}) (f faultf
 	if err := zeroRange(f, 0, size, stop); err != nil {
 		return f, fmt.Errorf("journal: prepare segment: %w", err)
 	}
-	if err := f.Sync(); err != nil {
-		return f, fmt.Errorf("journal: prepare segment: sync: %w", err)
-	}
 	return f, nil
 }
 
-// zeroRange writes zeros from off up to end and syncs them chunk by chunk.
+// zeroRange writes zeros from off up to end, chunk by chunk. They are durable after the next sync
+// of the file, which finds most of its work done.
 func zeroRange(f faultfs.File, off, end int64, stop <-chan struct{}) error {
 	for off < end {
 		select {
@@ -58,8 +56,8 @@ func zeroRange(f faultfs.File, off, end int64, stop <-chan struct{}) error {
 		if _, err := f.WriteAt(zeros[:n], off); err != nil {
 			return fmt.Errorf("write zeros at %d: %w", off, err)
 		}
-		if err := f.SyncData(); err != nil {
-			return fmt.Errorf("sync zeros at %d: %w", off, err)
+		if err := f.Writeback(); err != nil {
+			return fmt.Errorf("write back zeros at %d: %w", off, err)
 		}
 		off += n
 	}
@@ -67,7 +65,7 @@ func zeroRange(f faultfs.File, off, end int64, stop <-chan struct{}) error {
 }
 
 // publishSegment turns a prepared file into the segment whose first event will be first. The
-// header is durable before the name is, and the name before any frame is written.
+// header and the zeros are durable before the name is, and the name before any frame is written.
 func publishSegment(fsys faultfs.FS, f faultfs.File, size int64, first uint64, lineage causal.Lineage) (*segment, error) {
 	s := &segment{
 		name: segmentName(first), file: f, first: first, size: size, end: segmentStart,
