@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -20,13 +22,15 @@ import (
 	"batpak/keystore"
 )
 
-// What a workload promises: a batch is there, or it is not and never will be.
+// What a workload promises: a batch is there; it is not and never will be; or the journal was closed,
+// with so many sealed segments, and opens from its caches from then on.
 type (
 	kept struct {
 		n        int
 		receipts []codec.Receipt
 	}
 	refused struct{ n int }
+	closed  struct{ sealed int }
 )
 
 var explored = journal.Options{Name: "explored", Seal: keystore.Entity, SegmentBytes: 16 << 10}
@@ -67,11 +71,12 @@ func numberOf(payload []byte) (n, i int) {
 	return int(v >> 8), int(v & 0xff)
 }
 
-// during calls a function once, right before something is written to a segment that was written to before: what it
-// submits is staged while a group is on its way to the disk.
+// during calls a function once, right before events are written to a segment: what it submits is staged
+// while a group is on its way to the disk. It also counts the bytes that are read of each segment.
 type during struct {
 	faultfs.FS
 	write func()
+	read  map[string]int // until Open returns, when others begin to read
 }
 
 func (d *during) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File, error) {
@@ -79,12 +84,20 @@ func (d *during) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File
 	if err != nil || !strings.HasPrefix(name, "segments/") {
 		return f, err
 	}
-	return &duringFile{f, d}, nil
+	return &duringFile{f, d, name}, nil
 }
 
 type duringFile struct {
 	faultfs.File
-	d *during
+	d    *during
+	name string
+}
+
+func (f *duringFile) ReadAt(p []byte, off int64) (int, error) {
+	if f.d.read != nil {
+		f.d.read[f.name] += len(p)
+	}
+	return f.File.ReadAt(p, off)
 }
 
 func (f *duringFile) WriteAt(p []byte, off int64) (int, error) {
@@ -101,13 +114,22 @@ func allZero(p []byte) bool { return len(bytes.Trim(p, "\x00")) == 0 }
 // the next is staged, with retries of keys, over rotations, and with the journal closed and opened again.
 func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) (err error) {
 	d := &during{FS: fsys}
-	j, err := journal.Open(context.Background(), d, explored)
+	o, warned := listening(explored)
+	j, err := journal.Open(context.Background(), d, o)
 	if err != nil {
+		return err
+	}
+	end := func() error {
+		sealed := j.Stats().Segments - 1
+		err := j.Close()
+		if err == nil && j.Poisoned() == nil && !warned.about("not") {
+			ack(closed{sealed})
+		}
 		return err
 	}
 	defer func() {
 		if j != nil {
-			err = errors.Join(err, j.Close())
+			err = errors.Join(err, end())
 		}
 	}()
 	n, sent := 0, map[int]bool{}
@@ -146,10 +168,11 @@ func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) (err error) {
 			submit(n)
 		case 3:
 			if step%12 == 11 { // another process
-				if err := j.Close(); err != nil {
+				if err := end(); err != nil {
+					j = nil
 					return err
 				}
-				if j, err = journal.Open(context.Background(), d, explored); err != nil {
+				if j, err = journal.Open(context.Background(), d, o); err != nil {
 					return err
 				}
 			}
@@ -173,13 +196,47 @@ func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) (err error) {
 		}
 		n += waits
 	}
+	if warned.about("not") {
+		return errSlow
+	}
 	return nil
 }
+
+// warnings is what a journal warned of.
+type warnings struct {
+	slog.Handler
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func listening(o journal.Options) (journal.Options, *warnings) {
+	w := &warnings{Handler: slog.DiscardHandler}
+	o.Logger = slog.New(w)
+	return o, w
+}
+
+func (w *warnings) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+func (w *warnings) Handle(_ context.Context, r slog.Record) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text.WriteString(r.Message)
+	return nil
+}
+
+func (w *warnings) about(word string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Contains(w.text.String(), word)
+}
+
+// errSlow says that a journal was closed and that its caches were not used.
+var errSlow = errors.New("was closed, and opened the slow way")
 
 // refusal says whether an error is one that a disk which fails excuses.
 func refusal(err error) bool {
 	for _, is := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, io.ErrUnexpectedEOF, io.EOF,
-		journal.ErrDamaged, journal.ErrStorage, journal.ErrPoisoned, keystore.ErrDamaged} {
+		journal.ErrDamaged, journal.ErrStorage, journal.ErrPoisoned, keystore.ErrDamaged, errSlow} {
 		if errors.Is(err, is) {
 			return true
 		}
@@ -199,11 +256,31 @@ func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
 }
 
 func recoverAndUse(fsys faultfs.FS, acked []any, ack func(any)) (err error) {
-	j, err := journal.Open(context.Background(), fsys, explored)
+	o, warned := listening(explored)
+	d := &during{FS: fsys, read: map[string]int{}}
+	j, err := journal.Open(context.Background(), d, o)
 	if err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
-	defer func() { err = errors.Join(err, j.Close()) }()
+	scanned := d.read
+	d.read = nil
+	defer func() {
+		sealed := j.Stats().Segments - 1
+		closeErr := j.Close()
+		if closeErr == nil && j.Poisoned() == nil && !warned.about("not") {
+			ack(closed{sealed})
+		}
+		err = errors.Join(err, closeErr)
+	}()
+	for _, p := range acked {
+		if p, ok := p.(closed); ok && warned.about("checkpoint") {
+			return fmt.Errorf("%w: without its checkpoint", errSlow)
+		} else if ok {
+			if err := onlyUpTo(fsys, scanned, p.sealed); err != nil {
+				return err
+			}
+		}
+	}
 	events, err := audit(j)
 	if err != nil {
 		return err
@@ -245,6 +322,20 @@ func recoverAndUse(fsys faultfs.FS, acked []any, ack func(any)) (err error) {
 	return nil
 }
 
+// onlyUpTo checks that the first segments, so many, were not read through: their indexes were good.
+func onlyUpTo(fsys faultfs.FS, read map[string]int, sealed int) error {
+	names, err := fs.Glob(fsys, "segments/*.seg")
+	if err != nil {
+		return err
+	}
+	for _, name := range names[:min(sealed, len(names))] {
+		if read[name] > int(explored.SegmentBytes)/2 {
+			return fmt.Errorf("%w: %s was read through", errSlow, name)
+		}
+	}
+	return nil
+}
+
 // inOrder checks that the events are whole numbered batches, in order, none of those that must be gone, and returns the
 // last one's number.
 func inOrder(j *journal.Journal, events []causal.Event, gone map[int]bool) (last int, err error) {
@@ -277,8 +368,21 @@ func inOrder(j *journal.Journal, events []causal.Event, gone map[int]bool) (last
 	return last, nil
 }
 
+func exploredTest(m faultfs.Model, steps int) faulttest.Test {
+	return faulttest.Test{Model: m, Steps: steps, Run: exploredWorkload, Check: exploredCheck}
+}
+
 func TestExploreJournal(t *testing.T) {
-	test := faulttest.Test{Model: faultfs.POSIX, Steps: 24, Run: exploredWorkload, Check: exploredCheck}
-	r := faulttest.Explore(t, test, faulttest.Options{GoodReads: true, Recover: 1500})
+	r := faulttest.Explore(t, exploredTest(faultfs.POSIX, 24), faulttest.Options{GoodReads: true, Recover: 1500})
 	t.Logf("%s%v", r, r.Elapsed)
+}
+
+// Each call that makes something durable is missed when it lies.
+func TestExploreLies(t *testing.T) {
+	for v := range faulttest.Lies(t, exploredTest(faultfs.POSIX, 14), faulttest.Options{Recover: 400}) {
+		t.Log(v)
+		if !v.Caught {
+			t.Errorf("%v", v)
+		}
+	}
 }

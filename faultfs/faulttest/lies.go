@@ -3,6 +3,7 @@ package faulttest
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -41,21 +42,53 @@ const syncPoints = faultfs.OpSync | faultfs.OpSyncData | faultfs.OpSyncDir | fau
 
 // Lies tests the test: for each place in the program that syncs a file, syncs a
 // folder or renames, it explores with a disk on which that one call says yes and
-// does nothing, and with one on which it is done after the next change; and for
-// each that writes, with the write late. A place that can lie without being noticed
-// is either needless, or the test is blind to it. The places are those that the
-// workload and the checks of its images come by.
-func Lies(t *testing.T, test Test, opts Options) []Verdict {
-	t.Helper()
-	type place struct {
-		site string
-		op   faultfs.Op
+// does nothing. A place that can lie without being noticed is either needless, or the
+// test is blind to it. The places are those that the workload and the checks of its
+// images come by; their verdicts come one by one.
+func Lies(t *testing.T, test Test, opts Options) iter.Seq[Verdict] {
+	return verdicts(t, test, opts, syncPoints, faultfs.Lie())
+}
+
+// Orders is as Lies, with a disk on which a call is done after the next one that
+// changes something; and for writes too. An order that can be swapped without being
+// noticed is one that no promise hangs on.
+func Orders(t *testing.T, test Test, opts Options) iter.Seq[Verdict] {
+	return verdicts(t, test, opts, syncPoints|faultfs.OpWrite, faultfs.Late())
+}
+
+func verdicts(t *testing.T, test Test, opts Options, ops faultfs.Op, effect faultfs.Effect) iter.Seq[Verdict] {
+	return func(yield func(Verdict) bool) {
+		opts.NoFaults, opts.Quiet, opts.KeepGoing = true, true, false
+		for _, p := range places(t, test, ops) {
+			v := Verdict{Site: p.site, Op: p.op, Effect: effect}
+			opts.Rules = []faultfs.Rule{v.Rule()}
+			r := Explore(t, test, opts)
+			v.Images = r.Images
+			if len(r.Failures) > 0 {
+				f := r.Failures[0]
+				v.Caught, v.Token, v.How = true, f.Token, fmt.Sprintf("%s: %v", f.Story, f.Err)
+			}
+			if !yield(v) {
+				return
+			}
+		}
 	}
-	var places []place
+}
+
+// place is a call site and what it does.
+type place struct {
+	site string
+	op   faultfs.Op
+}
+
+// places is the call sites of some operations that a test comes by.
+func places(t *testing.T, test Test, ops faultfs.Op) []place {
+	t.Helper()
+	var found []place
 	note := func(r *recording) {
 		for _, c := range r.calls {
-			if p := (place{c.Site, c.Op}); c.Op&(syncPoints|faultfs.OpWrite) != 0 && c.Site != "" && !slices.Contains(places, p) {
-				places = append(places, p)
+			if p := (place{c.Site, c.Op}); c.Op&ops != 0 && c.Site != "" && !slices.Contains(found, p) {
+				found = append(found, p)
 			}
 		}
 	}
@@ -71,25 +104,6 @@ func Lies(t *testing.T, test Test, opts Options) []Verdict {
 			note(record(t, p.disk.Crash(faultfs.Seeded(uint64(i))), whole.acked[:p.acked], plan{sites: true}, e.check(whole.acked[:p.acked])))
 		}
 	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Or(strings.Compare(a.site, b.site), cmp.Compare(a.op, b.op)) })
-	opts.NoFaults, opts.Quiet, opts.KeepGoing = true, true, false
-	var verdicts []Verdict
-	for _, p := range places {
-		effects := []faultfs.Effect{faultfs.Lie(), faultfs.Late()}
-		if p.op&faultfs.OpWrite != 0 {
-			effects = effects[1:]
-		}
-		for _, effect := range effects {
-			v := Verdict{Site: p.site, Op: p.op, Effect: effect}
-			opts.Rules = []faultfs.Rule{v.Rule()}
-			r := Explore(t, test, opts)
-			v.Images = r.Images
-			if len(r.Failures) > 0 {
-				f := r.Failures[0]
-				v.Caught, v.Token, v.How = true, f.Token, fmt.Sprintf("%s: %v", f.Story, f.Err)
-			}
-			verdicts = append(verdicts, v)
-		}
-	}
-	return verdicts
+	slices.SortFunc(found, func(a, b place) int { return cmp.Or(strings.Compare(a.site, b.site), cmp.Compare(a.op, b.op)) })
+	return found
 }

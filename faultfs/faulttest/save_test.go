@@ -112,7 +112,7 @@ func TestExploreFindsWhatASaveForgets(t *testing.T) {
 }
 
 func TestLiesAreNoticed(t *testing.T) {
-	for _, v := range faulttest.Lies(t, saver{}.test(faultfs.POSIX), faulttest.Options{GoodReads: true, Recover: 1}) {
+	for v := range faulttest.Lies(t, saver{}.test(faultfs.POSIX), faulttest.Options{GoodReads: true, Recover: 1}) {
 		t.Log(v, v.How)
 		if !v.Caught {
 			t.Errorf("%v", v)
