@@ -194,6 +194,9 @@ func (j *Journal) syncNames() error {
 // what a process that died may have left in the system's cache alone.
 func (j *Journal) mend(ctx context.Context, s *segment, end tail) error {
 	clean, err := s.judge(ctx, end)
+	if err == nil && !clean {
+		err = s.readAgain(ctx, end)
+	}
 	if err != nil {
 		return err
 	}
@@ -203,6 +206,9 @@ func (j *Journal) mend(ctx context.Context, s *segment, end tail) error {
 	if b := make([]byte, end.end-end.synced); len(b) > 0 {
 		if _, err := s.file.ReadAt(b, end.synced); err != nil {
 			return s.readError(end.synced, 0, err)
+		}
+		if !s.intact(b) {
+			return s.damage(end.synced, end.next, "two readings differ: the frames up to offset %d were good before", end.end)
 		}
 		if _, err := s.file.WriteAt(b, end.synced); err != nil {
 			return fmt.Errorf("journal: recover %s: %w", s.name, err)
@@ -224,6 +230,25 @@ func (j *Journal) mend(ctx context.Context, s *segment, end tail) error {
 		return nil
 	}
 	return j.mark(s)
+}
+
+// readAgain reads the segment once more, before what is behind its frames is cut off. A reading that
+// went wrong by itself, in memory or on the way there, would take along what was acknowledged.
+func (s *segment) readAgain(ctx context.Context, first tail) error {
+	second, err := s.scan(ctx, func(logEvent) error { return nil })
+	if err != nil {
+		return err
+	}
+	if first.broken, second.broken = nil, nil; first != second {
+		return s.damage(min(first.end, second.end), min(first.next, second.next),
+			"two readings differ: the frames end at offset %d of epoch %d, then at offset %d of epoch %d",
+			first.end, first.epoch, second.end, second.epoch)
+	}
+	clean, err := s.judge(ctx, second)
+	if err == nil && clean {
+		err = s.damage(first.end, first.next, "two readings differ: the frames are followed by other bytes, then by none")
+	}
+	return err
 }
 
 // mark appends a mark frame, which promises that everything before it is durable, and syncs it.

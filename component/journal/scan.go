@@ -227,6 +227,24 @@ func (s *segment) judge(ctx context.Context, end tail) (clean bool, err error) {
 	return first < 0, nil
 }
 
+// intact says whether b is frames from end to end, as they were written.
+func (s *segment) intact(b []byte) bool {
+	for len(b) >= frameHeader {
+		f, ok := parseFrame(b, int64(len(b)), s.crc)
+		if !ok || frameCRC(b[:frameHeader+int(f.length)], s.crc) != f.crc {
+			return false
+		}
+		size := frameSize(int(f.length))
+		for _, pad := range b[frameHeader+int(f.length) : size] { // only a commit's checksum covers it
+			if pad != 0 {
+				return false
+			}
+		}
+		b = b[size:]
+	}
+	return len(b) == 0
+}
+
 // buildIndex reads a sealed segment through to make its index in memory.
 func (s *segment) buildIndex(ctx context.Context) (*memIndex, error) {
 	x := newMemIndex()
