@@ -82,9 +82,7 @@ func Load(fsys faultfs.FS, g Granularity) (*Store, error) {
 	if err := s.decode(data); err != nil {
 		return nil, err
 	}
-	if fsys.Remove(fileName+faultfs.TempSuffix) == nil {
-		_ = fsys.SyncDir(".") // if it comes back, the next load removes it again
-	}
+	_ = fsys.Remove(fileName + faultfs.TempSuffix) // if it comes back, the next load removes it again
 	return s, nil
 }
 

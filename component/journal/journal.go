@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"batpak/causal"
 	"batpak/codec"
@@ -97,7 +98,8 @@ func (j *Journal) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m == nil {
+	created := m == nil
+	if created {
 		if m, err = create(j.fsys, j.opts); err != nil {
 			return err
 		}
@@ -125,7 +127,23 @@ func (j *Journal) open(ctx context.Context) error {
 		keys:   make(map[keyHash]uint64),
 		lanes:  make(map[causal.Coordinate][]uint32),
 	}
-	return j.load(ctx)
+	began := time.Now()
+	end, err := j.load(ctx)
+	if err != nil {
+		return err
+	}
+	if !created { // which leaves its names durable
+		if err := j.syncNames(); err != nil {
+			return err
+		}
+	}
+	if err := j.mend(ctx, j.active(), end); err != nil {
+		return err
+	}
+	j.durableEnd.Store(j.active().end)
+	j.logger.Info("journal opened", "name", j.name, "head", j.visible, "segments", len(j.segs),
+		"took", time.Since(began).Round(time.Millisecond))
+	return nil
 }
 
 // start starts the goroutines. Close stops them in the order of the flow.

@@ -5,46 +5,43 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"batpak/causal"
 )
 
 // load reads what is on disk into j: segments, heads, idempotency keys. The journal's goroutines
-// do not run yet, so nothing is locked. Nothing is changed on disk before all of it was read and
-// found good.
-func (j *Journal) load(ctx context.Context) error {
-	began := time.Now()
+// do not run yet, so nothing is locked. It returns where the frames end. Nothing but caches is
+// changed on disk before all of it was read and found good.
+func (j *Journal) load(ctx context.Context) (end tail, err error) {
 	firsts, err := listSegments(j.fsys)
 	if err != nil {
-		return err
+		return end, err
 	}
 	if len(firsts) == 0 || firsts[0] != 1 {
-		return &DamageError{File: segmentName(1), Offset: -1, Seq: 1, Reason: "missing"}
+		return end, &DamageError{File: segmentName(1), Offset: -1, Seq: 1, Reason: "missing"}
 	}
 	for _, first := range firsts {
 		s, err := openSegment(j.fsys, first, j.lineage)
 		if err != nil {
-			return err
+			return end, err
 		}
 		j.segs = append(j.segs, s)
 	}
 	j.loadCheckpoint()
 	from := j.visible
-	var end tail
 	for i, s := range j.segs {
 		last := i == len(j.segs)-1
 		if !last && j.segs[i+1].first <= from+1 && j.attachIndex(s, j.segs[i+1].first) == nil {
 			continue // the checkpoint covers all of it, and it has an index
 		}
 		if end, err = j.readSegment(ctx, s); err != nil {
-			return err
+			return end, err
 		}
 		if last {
 			break
 		}
 		if next := j.segs[i+1].first; end.next != next {
-			return s.damage(end.end, end.next, "segment ends before event %d, the first of the next segment", next)
+			return end, s.damage(end.end, end.next, "segment ends before event %d, the first of the next segment", next)
 		}
 	}
 	if end.next <= from {
@@ -52,21 +49,9 @@ func (j *Journal) load(ctx context.Context) error {
 		if d, ok := end.broken.(*DamageError); ok {
 			at = d.Offset
 		}
-		return j.active().damage(at, end.next, "log ends before event %d, the checkpoint has seen event %d", end.next, from)
+		return end, j.active().damage(at, end.next, "log ends before event %d, the checkpoint has seen event %d", end.next, from)
 	}
-	if err := j.restoreClock(); err != nil {
-		return err
-	}
-	if err := j.syncNames(); err != nil {
-		return err
-	}
-	if err := j.mend(ctx, j.active(), end); err != nil {
-		return err
-	}
-	j.durableEnd.Store(j.active().end)
-	j.logger.Info("journal opened", "name", j.name, "head", j.visible, "segments", len(j.segs),
-		"checkpoint", from, "took", time.Since(began).Round(time.Millisecond))
-	return nil
+	return end, j.restoreClock()
 }
 
 // loadCheckpoint takes the state of the checkpoint, if there is a good one.

@@ -19,10 +19,11 @@ type Options struct {
 	// them by name, the others at random, the same in each process. 0 means 1.
 	Schedules int
 
-	// Recover is for the crash during a recovery: each Recover-th image that was found
-	// different is recovered from, and that recovery is crashed at every operation and
-	// made to fail at every operation. 0 means none, 1 means all.
-	Recover int
+	// Recover is for the crash during a recovery: each Recover-th new image that a loss of
+	// power left is recovered from, and that recovery is crashed at every operation and
+	// made to fail at every operation. 0 means none, 1 means all. RecoverKills is the
+	// same for the images of kills, in which what is not synced is still to be lost.
+	Recover, RecoverKills int
 
 	// NoFaults leaves out the runs in which an operation fails.
 	NoFaults bool
@@ -184,7 +185,7 @@ func (e *explorer) schedule(schedule int) {
 	e.report.CrashPoints += len(r.points)
 	whole := at
 	whole.add(0, len(r.calls)+1)
-	e.crash(whole, "", r, e.opts.Recover)
+	e.crash(whole, "", r, &e.opts)
 	if e.opts.NoFaults {
 		return
 	}
@@ -204,7 +205,7 @@ func (e *explorer) schedule(schedule int) {
 			if e.violated(faulty, story, f.err) {
 				return
 			}
-			e.crash(faulty, story+", ", f, 0)
+			e.crash(faulty, story+", ", f, &Options{})
 		}
 	}
 }
@@ -231,10 +232,10 @@ func (e *explorer) fail(at path, story string, err error) {
 	e.report.Failures = append(e.report.Failures, Failure{Token: at.token(), Story: story, Err: err})
 }
 
-// crash looks at every image that a crash of the recording leaves. From each
-// recover-th that is new it explores the recovery.
-func (e *explorer) crash(at path, story string, r *recording, recover int) {
-	recovered, kills := 0, 0
+// crash looks at every image that a crash of the recording leaves. It explores the
+// recoveries that recover asks for.
+func (e *explorer) crash(at path, story string, r *recording, recover *Options) {
+	losses, kills := 0, 0
 	checked := make(map[checkKey]bool)
 	all := r.skipped + len(r.points)
 	for i := len(r.points) - 1; i >= 0; i-- { // the end is choice 0
@@ -253,14 +254,15 @@ func (e *explorer) crash(at path, story string, r *recording, recover int) {
 				checked[key] = true
 				e.jobs = append(e.jobs, im)
 			}
-			kill := im.disk.Unsynced() > 0
-			if kill {
-				kills++
-			} else if isNew {
-				recovered++
-			}
-			if recover > 0 && (kill && kills%max(recover/16, 1) == 0 || !kill && isNew && recovered%recover == 0) {
-				e.recovery(im)
+			switch kill := im.disk == p.disk; {
+			case kill:
+				if kills++; recover.RecoverKills > 0 && kills%recover.RecoverKills == 0 {
+					e.recovery(im)
+				}
+			case isNew:
+				if losses++; recover.Recover > 0 && losses%recover.Recover == 0 {
+					e.recovery(im)
+				}
 			}
 			if len(e.jobs) >= 1024 {
 				e.checkJobs()
@@ -312,7 +314,7 @@ func (e *explorer) recovery(im job) {
 	}
 	whole := at
 	whole.add(0, len(r.calls)+1)
-	e.crash(whole, im.story+", and recovering ", r, 0)
+	e.crash(whole, im.story+", and recovering ", r, &Options{})
 	if e.opts.NoFaults {
 		return
 	}
@@ -331,7 +333,7 @@ func (e *explorer) recovery(im job) {
 			if e.violated(faulty, story, f.err) {
 				return
 			}
-			e.crash(faulty, story+", ", f, 0)
+			e.crash(faulty, story+", ", f, &Options{})
 		}
 	}
 }
