@@ -135,6 +135,18 @@ func (c client) journal(ctx context.Context) iter.Seq2[event, error] {
 	}
 }
 
+// all returns all events of the journal at once.
+func (c client) all(ctx context.Context) ([]event, error) {
+	var events []event
+	for e, err := range c.journal(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("read event %d: %w", len(events)+1, err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
 // status returns what the node says of itself.
 func (c client) status(t testing.TB) fields {
 	t.Helper()

@@ -148,18 +148,25 @@ func allAnswered(t testing.TB, replies []chan *nats.Msg) (acknowledged []receipt
 // readAll returns the events of a journal, whose chain was checked.
 func readAll(t testing.TB, c client) []event {
 	t.Helper()
-	var events []event
-	var ch chain
-	for e, err := range c.journal(within(t)) {
-		if err == nil {
-			err = ch.next(&e)
-		}
-		if err != nil {
-			t.Fatalf("read event %d: %v", len(events)+1, err)
-		}
-		events = append(events, e)
+	events, err := c.all(within(t))
+	if err == nil {
+		err = checkChain(events)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return events
+}
+
+// checkChain returns an error unless the events are a whole journal.
+func checkChain(events []event) error {
+	var c chain
+	for i := range events {
+		if err := c.next(&events[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // segmentSums are the checksums of a journal's segments.

@@ -2,79 +2,160 @@ package integration
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
-const (
-	connections   = 4
-	writersOfEach = 4
-)
+// ordeal is what a journal goes through while its program is killed again and again.
+type ordeal struct {
+	name       string
+	seal       string
+	segment    string // size of its files
+	kills      int    // how many, unless the flag says
+	operations int    // that are acknowledged before a kill, at most
+	invent     func(*rand.Rand, string) *operation
+	went       func(*testing.T, passed) // judges whether it was one
+}
+
+// passed is what came of an ordeal.
+type passed struct {
+	kills, inRecovery, rotating, segments, keys int
+	events                                      []event
+}
+
+var ordeals = []ordeal{
+	{"seal none", "none", "512KiB", 13, 1200, randomOperation, rotated(3)},
+	{"seal entity", "entity", "512KiB", 13, 1200, randomOperation, rotated(3)},
+	{"many rotations", "none", "64KiB", 8, 300, randomOperation, rotated(15)},
+	{"many new keys", "entity", "512KiB", 6, 200, operationOfNewEntities, minted},
+}
 
 // TestKillLosesNothingAndRepeatsNothing kills the program at random moments, while clients append
 // and while it recovers, and looks after each restart for everything that was acknowledged.
 func TestKillLosesNothingAndRepeatsNothing(t *testing.T) {
+	s := seedOf(t)
+	for i, o := range ordeals {
+		t.Run(o.name, func(t *testing.T) { killLoop(t, o, rand.New(rand.NewPCG(s, uint64(i)))) })
+	}
+}
+
+// seedOf is the seed of a test's random choices.
+func seedOf(t *testing.T) uint64 {
 	s := *seed
 	if s == 0 {
 		s = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", s)
-	for _, seal := range []string{"none", "entity"} {
-		t.Run("seal "+seal, func(t *testing.T) { killLoop(t, seal, rand.New(rand.NewPCG(s, uint64(len(seal))))) })
+	return s
+}
+
+// times is how often to kill: what the flag says, or a few times.
+func times(few int) int {
+	if *kills > 0 {
+		return *kills
+	}
+	return few
+}
+
+// rotated wants so many segments for the kills of a usual run, and fewer for fewer kills.
+func rotated(segments int) func(*testing.T, passed) {
+	return func(t *testing.T, p passed) {
+		if p.segments < min(segments, p.kills) {
+			t.Errorf("%d segments: too few to say that rotation survives", p.segments)
+		}
 	}
 }
 
-func killLoop(t *testing.T, seal string, r *rand.Rand) {
-	args := []string{"serve", "--dir", filepath.Join(t.TempDir(), "journal"), "--listen", "127.0.0.1:0",
-		"--seal", seal, "--segment-size", "512KiB"}
-	l := newLedger(seal != "none")
-	writers := make([]*writer, connections*writersOfEach)
-	for i := range writers {
-		writers[i] = &writer{id: i, ledger: l, rand: rand.New(rand.NewPCG(r.Uint64(), uint64(i)))}
+// minted wants a key for each entity, and many of both.
+func minted(t *testing.T, p passed) {
+	entities := map[string]bool{}
+	for _, e := range p.events {
+		entities[e.scope+" "+e.entity] = true
 	}
-	began, inRecovery := time.Now(), 0
-	for killed := 0; killed < *kills; killed++ {
+	// More, when a key was flushed and its events were not written.
+	if p.keys < len(entities) || len(entities) <= p.kills {
+		t.Errorf("%d keys for %d entities in %d events", p.keys, len(entities), len(p.events))
+	}
+}
+
+// operationOfNewEntities is any operation, all of whose entities are new.
+func operationOfNewEntities(r *rand.Rand, id string) *operation {
+	op := randomOperation(r, id)
+	for i := range op.entries {
+		op.entries[i].entity = id + "-" + strconv.Itoa(i)
+	}
+	return op
+}
+
+func killLoop(t *testing.T, o ordeal, r *rand.Rand) {
+	dir := newDir(t)
+	args := []string{"serve", "--dir", dir, "--listen", "127.0.0.1:0", "--seal", o.seal, "--segment-size", o.segment}
+	l := newLedger(o.seal != "none")
+	writers := newWriters(l, r, o.invent)
+	result := passed{kills: times(o.kills)}
+	began := time.Now()
+	for killed := range result.kills {
 		p := launch(t, args)
 		if killed > 0 && r.IntN(4) == 0 {
-			// While it starts: it is ready after some tenths of a second.
-			select {
-			case <-time.After(time.Duration(r.IntN(400)) * time.Millisecond):
-			case <-p.ready:
-			case <-p.exited:
+			if killWhileItStarts(p, time.Duration(r.IntN(400))*time.Millisecond) {
+				result.inRecovery++
 			}
-			select {
-			case <-p.exited:
-				t.Fatalf("ended by itself: %v\n%s", p.err, p.stderr.String())
-			case <-p.ready:
-			default:
-				inRecovery++
-			}
-			p.kill()
 			continue
 		}
 		p.waitReady()
 		lookAfterRestart(t, p, l)
-		appendUntilKilled(t, p, writers, 1+r.IntN(1200), time.Duration(r.IntN(3000))*time.Microsecond)
+		crew := setToWork(p, writers, nil)
+		crew.await(1+r.IntN(o.operations), 0, nil)
+		crew.kill(time.Duration(r.IntN(3000)) * time.Microsecond)
+		if rotating(t, dir) {
+			result.rotating++
+		}
 	}
 	p := launch(t, args)
 	p.waitReady()
 	lookAfterRestart(t, p, l)
-	retryAll(t, p, writers)
-	events := lookAfterRestart(t, p, l)
+	haveAll(t, p, writers, (*writer).retry)
+	result.events = lookAfterRestart(t, p, l)
 	status := client{p.connect()}.status(t)
-	if got := status.num("segments"); got < 3 {
-		t.Errorf("%d segments: too few to say that rotation survives", got)
-	}
-	t.Logf("%d kills, %d of them before it was ready; %d events acknowledged, %d in the journal, %d segments; %.1fs",
-		*kills, inRecovery, l.count, len(events), status.num("segments"), time.Since(began).Seconds())
+	result.segments, result.keys = int(status.num("segments")), int(status.num("keys"))
+	o.went(t, result)
+	t.Logf("%d kills, %d of them before it was ready, %d while it changed segments; %d events acknowledged, %d in the journal, %d segments, %d keys; %.1fs",
+		result.kills, result.inRecovery, result.rotating, l.count, len(result.events), result.segments, result.keys, time.Since(began).Seconds())
 	p.stop()
+}
+
+// killWhileItStarts kills the program a moment after its start, and says whether it was not ready
+// yet. It takes some tenths of a second to be.
+func killWhileItStarts(p *program, moment time.Duration) (starting bool) {
+	p.t.Helper()
+	select {
+	case <-time.After(moment):
+	case <-p.ready:
+	case <-p.exited:
+	}
+	select {
+	case <-p.exited:
+		p.t.Fatalf("ended by itself: %v\n%s", p.err, p.stderr.String())
+	case <-p.ready:
+	default:
+		starting = true
+	}
+	p.kill()
+	return starting
+}
+
+// rotating says whether a journal whose program is gone has a segment that others follow and that
+// has no index yet.
+func rotating(t testing.TB, dir string) bool {
+	t.Helper()
+	indexes, err := filepath.Glob(filepath.Join(dir, "segments", "*.idx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(indexes) < len(segmentFiles(t, dir))-1
 }
 
 // lookAfterRestart reads the journal and the onward stream, and fails the test unless all is there.
@@ -82,22 +163,24 @@ func lookAfterRestart(t *testing.T, p *program, l *ledger) []event {
 	t.Helper()
 	ctx, c := within(t), client{p.connect()}
 	defer c.nc.Close()
-	var events []event
-	for e, err := range c.journal(ctx) {
-		if err != nil {
-			t.Fatalf("read event %d: %v", len(events)+1, err)
-		}
-		events = append(events, e)
-	}
-	if err := l.check(events); err != nil {
+	events := lookAt(t, ctx, c, l)
+	if err := c.onwardEqualsJournal(ctx, events); err != nil {
 		t.Fatal(err)
 	}
-	if l.sealed {
-		if err := l.checkOpened(ctx, c, events); err != nil {
-			t.Fatal(err)
-		}
+	return events
+}
+
+// lookAt reads the journal, and fails the test unless all is there, opens and is a chain.
+func lookAt(t *testing.T, ctx context.Context, c client, l *ledger) []event {
+	t.Helper()
+	events, err := c.all(ctx)
+	if err == nil {
+		err = l.check(events)
 	}
-	if err := c.onwardEqualsJournal(ctx, events); err != nil {
+	if err == nil && l.sealed {
+		err = l.checkOpened(ctx, c, events)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	found, err := c.fields(ctx, "verify", nil)
@@ -108,127 +191,4 @@ func lookAfterRestart(t *testing.T, p *program, l *ledger) []event {
 		t.Fatalf("verify: %v, of %d events", found, len(events))
 	}
 	return events
-}
-
-// appendUntilKilled has the writers append until so many operations were acknowledged, and kills
-// the program a moment after that, in the middle of what they do.
-func appendUntilKilled(t *testing.T, p *program, writers []*writer, operations int, moment time.Duration) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	acks := make(chan struct{}, len(writers))
-	results := startWriters(p, writers, func(w *writer, c client) error { return w.run(ctx, c, acks) })
-	deadline := time.After(patience)
-	for left := operations; left > 0; left-- {
-		select {
-		case <-acks:
-		case err := <-results:
-			t.Fatalf("a writer ended early: %v", err)
-		case <-deadline:
-			t.Fatalf("%d of %d operations are not acknowledged after %v", left, operations, patience)
-		}
-	}
-	killed := time.AfterFunc(moment, func() { p.kill(); cancel() })
-	defer killed.Stop()
-	for ended := 0; ended < len(writers); {
-		select {
-		case <-acks:
-		case err := <-results:
-			if err != nil {
-				t.Fatal(err)
-			}
-			ended++
-		case <-deadline:
-			t.Fatalf("%d of %d writers have not ended", len(writers)-ended, len(writers))
-		}
-	}
-	<-p.exited
-}
-
-// retryAll has every writer repeat what was not answered.
-func retryAll(t *testing.T, p *program, writers []*writer) {
-	t.Helper()
-	ctx := within(t)
-	results := startWriters(p, writers, func(w *writer, c client) error { return w.retry(ctx, c) })
-	for range writers {
-		if err := <-results; err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// startWriters runs do for each writer, some on each connection. Each sends one result.
-func startWriters(p *program, writers []*writer, do func(*writer, client) error) <-chan error {
-	results := make(chan error, len(writers))
-	for group := range slices.Chunk(writers, writersOfEach) {
-		c := client{p.connect()}
-		for _, w := range group {
-			go func() { results <- do(w, c) }()
-		}
-	}
-	return results
-}
-
-// writer is a client that has one operation on its way at a time.
-type writer struct {
-	id     int
-	ledger *ledger
-	rand   *rand.Rand
-	made   int
-
-	unanswered *operation // has a key, so it may be sent again
-	answered   *operation // the last one with a key
-}
-
-// run appends until ctx ends or the connection does. It sends to acks for each operation.
-func (w *writer) run(ctx context.Context, c client, acks chan<- struct{}) error {
-	if err := w.retry(ctx, c); err != nil {
-		return err
-	}
-	for ctx.Err() == nil {
-		w.made++
-		op := randomOperation(w.rand, fmt.Sprintf("w%d-%d", w.id, w.made))
-		w.ledger.sending(op)
-		if done, err := w.send(ctx, c, op); err != nil || !done {
-			return err
-		}
-		select {
-		case acks <- struct{}{}:
-		case <-ctx.Done():
-		}
-	}
-	return nil
-}
-
-// retry sends what was not answered again, and then what was answered, with the same key.
-func (w *writer) retry(ctx context.Context, c client) error {
-	for _, op := range []*operation{w.unanswered, w.answered} {
-		if op == nil {
-			continue
-		}
-		again := *op
-		again.stream = false
-		if done, err := w.send(ctx, c, &again); err != nil || !done {
-			return err
-		}
-	}
-	return nil
-}
-
-// send sends an operation. It is not done when the connection ended before the answer came.
-func (w *writer) send(ctx context.Context, c client, op *operation) (done bool, err error) {
-	if op.key != "" {
-		w.unanswered = op
-	}
-	receipts, err := op.send(ctx, c)
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrNoResponders):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("%s: %w", op.id, err)
-	}
-	if op.key != "" {
-		w.unanswered, w.answered = nil, op
-	}
-	return true, w.ledger.acknowledged(op, receipts)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -129,20 +130,36 @@ type ledger struct {
 	mu    sync.Mutex // guards what follows
 	sent  map[string]*operation
 	acked map[string][]receipt
-	count int // events acknowledged
+	count int             // events acknowledged
+	not   map[string]bool // what was refused for good: nothing of it is in the journal
 
 	// What the last look at the journal saw. It changes only while nobody appends.
 	seen []hash
 }
 
 func newLedger(sealed bool) *ledger {
-	return &ledger{sealed: sealed, sent: map[string]*operation{}, acked: map[string][]receipt{}}
+	return &ledger{sealed: sealed, sent: map[string]*operation{}, acked: map[string][]receipt{}, not: map[string]bool{}}
 }
 
 func (l *ledger) sending(op *operation) {
 	l.mu.Lock()
 	l.sent[op.id] = op
 	l.mu.Unlock()
+}
+
+// refused keeps that an operation was answered with an error that says that nothing of it was
+// written. One with a key will be sent again.
+func (l *ledger) refused(op *operation) {
+	l.mu.Lock()
+	l.not[op.id] = op.key == ""
+	l.mu.Unlock()
+}
+
+// receipts are those of what was acknowledged so far.
+func (l *ledger) receipts() map[string][]receipt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.acked)
 }
 
 // acknowledged keeps the receipts of an operation, or compares them with those that it has.
@@ -171,22 +188,24 @@ func (l *ledger) acknowledged(op *operation, got []receipt) error {
 }
 
 // check returns an error unless the journal's events are a chain of whole operations that were
-// sent, each at most once, and have everything that was acknowledged and everything that was
+// sent and not refused, each at most once, and have everything that was acknowledged and everything that was
 // seen before.
 func (l *ledger) check(events []event) error {
-	var c chain
+	if err := checkChain(events); err != nil {
+		return err
+	}
 	found := make(map[string]int, len(l.sent)) // how many entries of an operation
 	for i := range events {
 		e := &events[i]
-		if err := c.next(e); err != nil {
-			return err
-		}
 		if i < len(l.seen) && l.seen[i] != e.hash {
 			return fmt.Errorf("event %d has another hash than before the restart", e.seq)
 		}
 		op := l.sent[e.meta.str("op")]
 		if op == nil {
 			return fmt.Errorf("event %d is of operation %q, which nobody sent", e.seq, e.meta.str("op"))
+		}
+		if l.not[op.id] {
+			return fmt.Errorf("event %d is of operation %s, which was refused", e.seq, op.id)
 		}
 		if err := l.checkEntry(op, e, found[op.id]); err != nil {
 			return fmt.Errorf("event %d of %s: %w", e.seq, op.id, err)
@@ -199,7 +218,19 @@ func (l *ledger) check(events []event) error {
 	if len(events) < len(l.seen) {
 		return fmt.Errorf("the journal has %d events, before the restart it had %d", len(events), len(l.seen))
 	}
-	for id, receipts := range l.acked {
+	if err := allThere(l.acked, events); err != nil {
+		return err
+	}
+	l.seen = l.seen[:0]
+	for i := range events {
+		l.seen = append(l.seen, events[i].hash)
+	}
+	return nil
+}
+
+// allThere returns an error unless each receipt is that of an event.
+func allThere(acked map[string][]receipt, events []event) error {
+	for id, receipts := range acked {
 		for i, r := range receipts {
 			if r.seq > uint64(len(events)) {
 				return fmt.Errorf("event %d of %s was acknowledged and is lost", r.seq, id)
@@ -209,10 +240,6 @@ func (l *ledger) check(events []event) error {
 				return fmt.Errorf("event %d is not what the receipt of %s says: %+v", r.seq, id, r)
 			}
 		}
-	}
-	l.seen = l.seen[:0]
-	for i := range events {
-		l.seen = append(l.seen, events[i].hash)
 	}
 	return nil
 }

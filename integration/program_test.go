@@ -24,8 +24,8 @@ import (
 const patience = 30 * time.Second
 
 var (
-	kills       = flag.Int("kills", 13, "how often the kill test kills a process, for each way of sealing")
-	seed        = flag.Uint64("seed", 0, "seed of the kill test's random choices; 0 takes one from the clock")
+	kills       = flag.Int("kills", 0, "how often the kill tests kill a process in each of their ordeals; 0 is a few times")
+	seed        = flag.Uint64("seed", 0, "seed of the kill tests' random choices; 0 takes one from the clock")
 	built       = flag.String("program", "", "path of a program to test instead of building one")
 	raceProgram = flag.Bool("race-program", false, "build the program under test with the race detector")
 )

@@ -62,7 +62,7 @@ func TestOneStateHasOneCheckpoint(t *testing.T) {
 func TestTheCheckpointIsTheSameWhenTheLogIsReadAgain(t *testing.T) {
 	t.Parallel()
 	fsys, _ := fuzzDir(t)
-	j, err := Open(context.Background(), fsys, Options{Name: "again", SegmentBytes: minSegmentBytes})
+	j, err := Open(context.Background(), fsys, Options{Name: "again", SegmentBytes: MinSegmentBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestTheCheckpointIsTheSameWhenTheLogIsReadAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if j, err = Open(context.Background(), fsys, Options{SegmentBytes: minSegmentBytes}); err != nil {
+		if j, err = Open(context.Background(), fsys, Options{SegmentBytes: MinSegmentBytes}); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(shut(), want) {

@@ -1,6 +1,9 @@
 package journal
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // committer makes groups durable and visible, one after the other. It is one goroutine, the only
 // one that writes to the open segment.
@@ -116,6 +119,9 @@ func (c *committer) room(n int64) (*segment, error) {
 	s, err := publishSegment(j.fsys, f, c.prep.size, old.last()+1, j.lineage)
 	if err != nil {
 		f.Close()
+		if errors.Is(err, ErrStorage) {
+			return nil, err
+		}
 		return nil, j.poisonWith(err)
 	}
 	j.mu.Lock()

@@ -161,7 +161,7 @@ func FuzzIndex(f *testing.F) {
 // its header needs.
 func fuzzJournal(f *testing.F) (m *meta, header, frames []byte) {
 	fsys, dir := fuzzDir(f)
-	j, err := Open(context.Background(), fsys, Options{Name: "fuzz", SegmentBytes: minSegmentBytes})
+	j, err := Open(context.Background(), fsys, Options{Name: "fuzz", SegmentBytes: MinSegmentBytes})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -197,11 +197,11 @@ func FuzzSegment(f *testing.F) {
 	f.Add(append(make([]byte, 64), frames...))
 	f.Add(bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 1, 0}, 64))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > minSegmentBytes-segmentStart {
+		if len(b) > MinSegmentBytes-segmentStart {
 			return
 		}
 		for _, mended := range []bool{false, true} {
-			segment := make([]byte, minSegmentBytes)
+			segment := make([]byte, MinSegmentBytes)
 			copy(segment, header)
 			copy(segment[segmentStart:], b)
 			if mended {
@@ -220,7 +220,7 @@ func FuzzSegment(f *testing.F) {
 
 func openFuzzed(t *testing.T, fsys faultfs.FS, name string, segment []byte) {
 	ctx := context.Background()
-	j, err := Open(ctx, fsys, Options{SegmentBytes: minSegmentBytes})
+	j, err := Open(ctx, fsys, Options{SegmentBytes: MinSegmentBytes})
 	if err != nil {
 		if !errors.Is(err, ErrDamaged) {
 			t.Errorf("error %v", err)

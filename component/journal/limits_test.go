@@ -242,6 +242,7 @@ func TestAFullDiskRefusesAppendsUntilThereIsRoom(t *testing.T) {
 		"create":         {On: faultfs.OpCreate, Name: "segments/*", Do: faultfs.Fail(syscall.ENOSPC)},
 		"write zeros":    {On: faultfs.OpWrite, Name: "segments/next.tmp", Do: faultfs.Short(100)},
 		"writeback":      {On: faultfs.OpWriteback, Name: "segments/next.tmp", Do: faultfs.Fail(syscall.EIO)},
+		"name":           {On: faultfs.OpRename, Name: "segments/*.seg", Do: faultfs.Fail(syscall.ENOSPC)}, // the folder has to grow
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,6 +27,9 @@ const (
 	MaxMetaBytes   = codec.MaxMetaBytes // keys and values of one event's meta together
 	MaxCauses      = codec.MaxCauses
 
+	MinSegmentBytes = 16 << 10
+	MaxSegmentBytes = 1 << 32 // offsets are kept in 32 bits
+
 	maxBatchBytes = 1 << 30 // offsets within a group have 31 bits
 
 	groupBytes    = 4 << 20 // a commit batch is closed at this size
@@ -51,8 +54,8 @@ type Options struct {
 	// after the other: all appends wait for a slow one.
 	Gates *gates.Chain
 
-	// SegmentBytes is the size of a segment's file, 16 KiB to 4 GiB. It bounds a batch too, as does
-	// 1 GiB.
+	// SegmentBytes is the size of a segment's file, MinSegmentBytes to MaxSegmentBytes. It bounds a
+	// batch too, as does 1 GiB.
 	SegmentBytes int64
 
 	// MaxPayload is the largest payload, in bytes of msgpack.
@@ -90,8 +93,8 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.SegmentBytes = (o.SegmentBytes + 4095) &^ 4095
 	switch {
-	case o.SegmentBytes < minSegmentBytes, o.SegmentBytes > maxSegmentBytes:
-		return o, invalid("a segment has %d to %d bytes, not %d", minSegmentBytes, int64(maxSegmentBytes), o.SegmentBytes)
+	case o.SegmentBytes < MinSegmentBytes, o.SegmentBytes > MaxSegmentBytes:
+		return o, invalid("a segment has %d to %d bytes, not %d", MinSegmentBytes, int64(MaxSegmentBytes), o.SegmentBytes)
 	case o.MaxPayload < 1, o.QueueEvents < 1, o.QueueBytes < 1, o.IdempotencyKeys < 1, o.IdempotencyAge < 0:
 		return o, invalid("a limit is not positive")
 	}

@@ -2,9 +2,11 @@ package journal
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
+	"syscall"
 
 	"batpak/causal"
 	"batpak/faultfs"
@@ -65,7 +67,8 @@ func zeroRange(f faultfs.File, off, end int64, stop <-chan struct{}) error {
 }
 
 // publishSegment turns a prepared file into the segment whose first event will be first. The
-// header and the zeros are durable before the name is, and the name before any frame is written.
+// header and the zeros are durable before the name is, and the name before any frame is written. The error is
+// ErrStorage when the folder has no room for the name; there is no such segment then.
 func publishSegment(fsys faultfs.FS, f faultfs.File, size int64, first uint64, lineage causal.Lineage) (*segment, error) {
 	s := &segment{
 		name: segmentName(first), file: f, first: first, size: size, end: segmentStart,
@@ -80,7 +83,11 @@ func publishSegment(fsys faultfs.FS, f faultfs.File, size int64, first uint64, l
 		return nil, fmt.Errorf("journal: %s: sync header: %w", s.name, err)
 	}
 	if err := fsys.Rename(segmentNext, s.name); err != nil {
-		return nil, fmt.Errorf("journal: %s: publish: %w", s.name, err)
+		err = fmt.Errorf("journal: %s: publish: %w", s.name, err)
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = fmt.Errorf("%w: %w", ErrStorage, err)
+		}
+		return nil, err
 	}
 	if err := fsys.SyncDir(segmentDir); err != nil {
 		return nil, fmt.Errorf("journal: %s: sync folder: %w", s.name, err)

@@ -28,9 +28,6 @@ const (
 	formatVersion = 1
 	segmentHeader = 64   // bytes of header
 	segmentStart  = 4096 // offset of the first frame
-
-	minSegmentBytes = 16 << 10
-	maxSegmentBytes = 1 << 32 // offsets are kept in 32 bits
 )
 
 // segment is one file of the log. Everything up to end is frames.
@@ -119,7 +116,7 @@ func (s *segment) readHeader(lineage causal.Lineage) error {
 		return s.damage(0, s.first, "header checksum mismatch")
 	case binary.LittleEndian.Uint32(h[8:]) != formatVersion:
 		return fmt.Errorf("journal: %s has format %d, this program reads format %d", s.name, binary.LittleEndian.Uint32(h[8:]), formatVersion)
-	case binary.LittleEndian.Uint32(h[12:]) != segmentStart, size < segmentStart, size > maxSegmentBytes:
+	case binary.LittleEndian.Uint32(h[12:]) != segmentStart, size < segmentStart, size > MaxSegmentBytes:
 		return s.damage(12, s.first, "impossible layout")
 	case binary.LittleEndian.Uint64(h[24:]) != s.first:
 		return s.damage(24, s.first, "header says the first event is %d", binary.LittleEndian.Uint64(h[24:]))

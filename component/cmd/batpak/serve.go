@@ -59,7 +59,7 @@ the exit code is 0. A second signal ends it at once; nothing that was acknowledg
 	f.StringVar(&s.onward, "onward", "jetstream", "where events go: jetstream or none")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
 	f.Var(&s.maxPayload, "max-payload", "largest payload")
-	f.Var(&s.segmentSize, "segment-size", "size of a segment file")
+	f.Var(&s.segmentSize, "segment-size", "size of a segment file, "+sizeText(journal.MinSegmentBytes)+" to "+sizeText(journal.MaxSegmentBytes)+"; a batch has to fit")
 	f.IntVar(&s.queueEvents, "queue-events", journal.DefaultQueueEvents, "`number` of events that may wait to be committed; what comes on top is answered with busy")
 	f.DurationVar(&s.drainTime, "drain-timeout", 30*time.Second, "how long a drain may take")
 	f.StringVar(&s.logFormat, "log-format", "text", "form of the log on standard error: text or json")
@@ -138,6 +138,9 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	}
 	if cmd.Flags().Changed("seal") { // else a journal that exists goes on as it is
 		cfg.Seal = seal
+	}
+	if s.segmentSize < journal.MinSegmentBytes || s.segmentSize > journal.MaxSegmentBytes {
+		return cfg, usage("--segment-size %s is not between %s and %s", &s.segmentSize, sizeText(journal.MinSegmentBytes), sizeText(journal.MaxSegmentBytes))
 	}
 	switch s.onward {
 	case "jetstream":
