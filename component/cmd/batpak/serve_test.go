@@ -236,7 +236,7 @@ func TestACommandLineThatIsWrongIsSaidSo(t *testing.T) {
 		{[]string{"serve", "--dir", "x", "--listen", "127.0.0.1:0", "--url", "nats://127.0.0.1:1"}, "--listen is for"},
 		{[]string{"serve", "--dir", "x", "--creds", "file"}, "--creds is for"},
 		{[]string{"serve", "--dir", "x", "--max-payload", "much"}, "max-payload"},
-		{[]string{"serve", "--dir", "x", "--segment-size", "63KiB"}, "--segment-size 63KiB is not between 64KiB and 4GiB"},
+		{[]string{"serve", "--dir", "x", "--segment-size", "15KiB"}, "--segment-size 15KiB is not between 16KiB and 4GiB"},
 		{[]string{"serve", "--dir", "x", "--segment-size", "5GiB"}, "--segment-size 5GiB is not between"},
 		{[]string{"serve", "--dir", "x", "--log-format", "xml"}, "--log-format"},
 		{[]string{"bogus"}, "bogus"},
