@@ -25,6 +25,16 @@ const TempSuffix = ".tmp"
 //
 // Two calls for one name must not run at the same time.
 func Publish(fsys FS, name string, data []byte, perm fs.FileMode) error {
+	if err := Replace(fsys, name, data, perm); err != nil {
+		return err
+	}
+	return fsys.SyncDir(path.Dir(name))
+}
+
+// Replace is Publish without the sync of the folder, which the caller does: once, for
+// many files. Until then a crash may bring the old contents back, or leave no file of
+// the name when there was none.
+func Replace(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	temp := name + TempSuffix
 	f, err := createTemp(fsys, temp, perm)
 	if err != nil {
@@ -43,9 +53,8 @@ func Publish(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	}
 	if err != nil {
 		_ = fsys.Remove(temp) // best effort: the error that matters is the first
-		return err
 	}
-	return fsys.SyncDir(path.Dir(name))
+	return err
 }
 
 // createTemp makes the temporary file anew. One that a crash left may have other

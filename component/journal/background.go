@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"io/fs"
 	"maps"
 
 	"batpak/faultfs"
@@ -12,7 +13,7 @@ import (
 func (j *Journal) background() {
 	defer close(j.idle)
 	for s := range j.work {
-		j.writeIndex(s)
+		j.writeIndex(s, faultfs.Publish)
 		if j.checkpointDue() {
 			j.writeCheckpoint()
 		}
@@ -27,9 +28,11 @@ func (j *Journal) indexLater(s *segment) {
 	}
 }
 
-func (j *Journal) writeIndex(s *segment) {
+// writeIndex writes a sealed segment's index file, by Publish, or by Replace when the folder is synced
+// later.
+func (j *Journal) writeIndex(s *segment, publish func(faultfs.FS, string, []byte, fs.FileMode) error) {
 	x := s.index.(*memIndex) // the segment is sealed, and only this goroutine replaces its index
-	if err := faultfs.Publish(j.fsys, s.indexName(), x.encode(s.first, s.salt), 0o600); err != nil {
+	if err := publish(j.fsys, s.indexName(), x.encode(s.first, s.salt), 0o600); err != nil {
 		j.logger.Warn("index not written, keeping it in memory", "segment", s.name, "why", err)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"batpak/causal"
+	"batpak/faultfs"
 )
 
 // load reads what is on disk into j: segments, heads, idempotency keys. The journal's goroutines
@@ -122,7 +123,8 @@ func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
 		if end.broken != nil {
 			return end, end.broken
 		}
-		j.writeIndex(s) // at once: the indexes of many segments would fill the memory
+		// At once: the indexes of many segments would fill the memory. syncNames makes the name durable.
+		j.writeIndex(s, faultfs.Replace)
 	}
 	return end, nil
 }
