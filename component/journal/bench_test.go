@@ -3,6 +3,7 @@ package journal_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 
@@ -43,4 +44,56 @@ func appendOne(b *testing.B, j *journal.Journal, i int, data []byte) {
 	if err != nil {
 		b.Error(err)
 	}
+}
+
+// Sealed segments of about 45,000 events each answer from their index files.
+func BenchmarkSealed(b *testing.B) {
+	dir := b.TempDir()
+	o := journal.Options{Name: "bench", SegmentBytes: 16 << 20}
+	j := openDir(b, dir, o)
+	data := payload(128)
+	var ids []causal.EventID
+	for n := 0; j.Stats().Segments < 5; {
+		batch := &journal.Batch{}
+		for range 1000 {
+			batch.Events = append(batch.Events, journal.Append{
+				Coordinate: causal.Coordinate{Scope: "bench", Entity: fmt.Sprintf("e%d", n%5000)}, Kind: 0x1001, Data: data,
+			})
+			n++
+		}
+		for _, r := range mustAppend(b, j, batch) {
+			ids = append(ids, r.ID)
+		}
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+	j = openDir(b, dir, o)
+	b.Run("get", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := j.Get(ids[rand.IntN(len(ids))]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("sequence", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := j.GetSeq(1 + rand.Uint64N(uint64(len(ids)))); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("stream", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			stream := causal.Stream{Coordinate: causal.Coordinate{Scope: "bench", Entity: fmt.Sprintf("e%d", rand.IntN(5000))}}
+			for _, err := range j.StreamEvents(stream, 0) {
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
 }
