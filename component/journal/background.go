@@ -32,7 +32,7 @@ func (j *Journal) indexLater(s *segment) {
 // later.
 func (j *Journal) writeIndex(s *segment, publish func(faultfs.FS, string, []byte, fs.FileMode) error) {
 	x := s.index.(*memIndex) // the segment is sealed, and only this goroutine replaces its index
-	if err := publish(j.fsys, s.indexName(), x.encode(s.first, s.salt), 0o600); err != nil {
+	if err := publish(j.fsys, s.indexName(), x.encode(s), 0o600); err != nil {
 		j.logger.Warn("index not written, keeping it in memory", "segment", s.name, "why", err)
 		return
 	}
@@ -42,7 +42,7 @@ func (j *Journal) writeIndex(s *segment, publish func(faultfs.FS, string, []byte
 		return
 	}
 	j.mu.Lock()
-	s.index = file
+	s.index = newSealedIndex(s, file, j.logger)
 	j.mu.Unlock()
 }
 

@@ -41,7 +41,7 @@
 //	checkpoint              heads and idempotency keys at a sequence: a cache
 //	keys/                   the keyset (package keystore)
 //
-// Segments and keys are the truth. Caches carry a checksum; one that is missing or damaged is made
+// Segments and keys are the truth. Caches carry checksums; one that is missing or damaged is made
 // again from the segments and costs time only. All numbers are little-endian; CRC32C is the CRC-32
 // with the Castagnoli polynomial (RFC 3720). Every file but a segment is published atomically:
 // temporary file, write, sync, rename, sync of the folder.
@@ -90,19 +90,28 @@
 // promises through its synced that everything before it is durable. After a torn write was cut off,
 // a mark starts the next epoch, so that nothing of what was cut off can be taken for a frame again.
 //
-// An index file, of n events, has the events' positions in the segment from 0:
+// An index file, of n events, has the events' positions in the segment from 0. Its header:
 //
 //	8   "batpkidx"
-//	4   format, 1
+//	4   format, 2
 //	4   n
 //	8   sequence of the first event
 //	8   the segment's salt
-//	28  zero
-//	4   CRC32C of all before, the first id and the last id
+//	16  id of the first event
+//	16  id of the last event
+//	4   checksum
+//
+// Then three lists. Each is in blocks of as many entries as fit into 4096 bytes with the checksum that
+// follows them; the last block of a list is as short as its entries. Nothing lies between blocks.
+//
 //	4n  offset of each event's frame
 //	16n id of each event, ascending
 //	12n 64-bit FNV-1a of scope, 0x00, entity, then position; ascending
-//	4   CRC32C of all before
+//
+// The checksum of a block, and of the header, is the CRC32C of salt, the block's offset in the file (8
+// bytes), block. So each read of a block is checked by itself, and one that comes from another place
+// or another file is noticed. When a block cannot be read as it was written, the segment's index is made
+// in memory from the segment. A file of another format is as good as none.
 //
 // The checkpoint:
 //

@@ -202,8 +202,8 @@ func (j *Journal) closeFiles() {
 	defer j.mu.RUnlock()
 	for _, s := range j.segs {
 		s.file.Close()
-		if x, ok := s.index.(*fileIndex); ok {
-			x.file.Close()
+		if x, ok := s.index.(*sealedIndex); ok {
+			x.close()
 		}
 	}
 }

@@ -33,59 +33,16 @@ func (j *Journal) segmentOf(seq uint64) (*segment, index, error) {
 	}
 	i := sort.Search(len(j.segs), func(i int) bool { return j.segs[i].first > seq }) - 1
 	s := j.segs[i]
-	j.mu.RUnlock()
-	x, err := j.indexOf(s)
-	return s, x, err
-}
-
-// indexOf returns a segment's index. An index file is checked on its first use, and when it is
-// damaged the segment is read through instead.
-func (j *Journal) indexOf(s *segment) (index, error) {
-	j.mu.RLock()
 	x := s.index
 	j.mu.RUnlock()
-	file, ok := x.(*fileIndex)
-	if !ok {
-		return x, nil
-	}
-	if !s.checked.Load() {
-		if err := j.checkIndex(s, file); err != nil {
-			return nil, err
-		}
-	}
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	return s.index, s.indexErr
+	return s, x, nil
 }
 
-// checkIndex checks an index file as a whole, and builds the index anew when it is damaged. That the
-// segment is damaged too is final, and found in indexErr; the error returned is one that may pass.
-func (j *Journal) checkIndex(s *segment, file *fileIndex) error {
-	s.checking.Lock()
-	defer s.checking.Unlock()
-	if s.checked.Load() {
-		return nil
-	}
-	if why := file.check(); why != nil {
-		j.logger.Warn("rebuilding a damaged index", "segment", s.name, "why", why)
-		mem, err := s.buildIndex(context.Background())
-		if err == nil && mem.count() != file.n {
-			err = s.damage(-1, s.first+uint64(mem.count()), "has %d events of %d", mem.count(), file.n)
-		}
-		switch {
-		case err == nil:
-			j.mu.Lock()
-			s.index = mem
-			j.mu.Unlock()
-			file.file.Close() // nobody reads it before it was checked
-		case errors.Is(err, ErrDamaged):
-			s.indexErr = err
-		default:
-			return err
-		}
-	}
-	s.checked.Store(true)
-	return nil
+// indexOf returns a segment's index.
+func (j *Journal) indexOf(s *segment) index {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return s.index
 }
 
 // locateID returns where the visible event with this id is.
@@ -94,18 +51,13 @@ func (j *Journal) locateID(id causal.EventID) (*segment, uint64, error) {
 	segs, visible := j.segs, j.visible
 	j.mu.RUnlock()
 	for i := len(segs) - 1; i >= 0; i-- {
-		j.mu.RLock()
-		first, last := segs[i].index.span()
-		j.mu.RUnlock()
+		x := j.indexOf(segs[i])
+		first, last := x.span()
 		if first.IsZero() || id.Compare(first) < 0 {
 			continue
 		}
 		if id.Compare(last) > 0 {
 			break
-		}
-		x, err := j.indexOf(segs[i])
-		if err != nil {
-			return nil, 0, err
 		}
 		pos, err := x.find(id)
 		if errors.Is(err, ErrNotFound) {
@@ -130,13 +82,13 @@ func (j *Journal) readable(err error) error {
 
 // Get returns the event with this id, or ErrNotFound. The event is the caller's.
 func (j *Journal) Get(id causal.EventID) (causal.Event, error) {
-	_, seq, err := j.locateID(id)
+	s, seq, err := j.locateID(id)
 	if err != nil {
 		return causal.Event{}, err
 	}
 	ev, err := j.GetSeq(seq)
 	if err == nil && ev.ID != id {
-		err = fmt.Errorf("journal: event %s: %w", id, ErrNotFound)
+		err = s.damage(-1, seq, "the event has id %s, its index says %s", ev.ID, id)
 	}
 	return ev, err
 }

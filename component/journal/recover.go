@@ -87,7 +87,7 @@ func (j *Journal) attachIndex(s *segment, next uint64) error {
 		x.file.Close()
 		return err
 	}
-	s.index = x
+	s.index = newSealedIndex(s, x, j.logger)
 	return nil
 }
 

@@ -11,8 +11,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"batpak/causal"
 	"batpak/faultfs"
@@ -44,13 +42,8 @@ type segment struct {
 	epoch uint8
 
 	// index answers for the events that are visible. Guarded by Journal.mu: while the segment
-	// is open, and until its own index is on disk, it is a *memIndex.
+	// is open, and until its own index is on disk, it is a *memIndex; then a *sealedIndex.
 	index index
-
-	// The index file is checked as a whole on first use, by one reader while others wait.
-	checking sync.Mutex
-	checked  atomic.Bool // set when what the check found is final
-	indexErr error       // the damage that it found; set before checked
 }
 
 func segmentName(first uint64) string {

@@ -56,11 +56,7 @@ func (j *Journal) streamSeqs(stream causal.Stream, after, last uint64) ([]uint64
 	j.mu.RUnlock()
 	var seqs []uint64 // descending
 	for i := len(segs) - 1; i >= 0; i-- {
-		x, err := j.indexOf(segs[i])
-		if err != nil {
-			return nil, err
-		}
-		positions, err := x.coordinate(hash)
+		positions, err := j.indexOf(segs[i]).coordinate(hash)
 		if err != nil {
 			return nil, j.readable(err)
 		}

@@ -1,0 +1,205 @@
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"batpak/causal"
+	"batpak/component/journal"
+	"batpak/faultfs"
+)
+
+const indexes = "segments/*.idx"
+
+// closedDisk is a disk with a journal that was closed, of so many segments, and its events.
+func closedDisk(tb testing.TB, o journal.Options, segments int) (*faultfs.Disk, []causal.Event) {
+	tb.Helper()
+	mount := faultfs.NewDisk(faultfs.POSIX).Mount()
+	j := openFS(tb, mount, o)
+	fill(tb, j, segments)
+	events, err := audit(j)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := j.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return mount.Kill(), events
+}
+
+// byIndex gets every event in each way that an index leads to, and says what differs.
+func byIndex(j *journal.Journal, events []causal.Event) error {
+	streams := map[causal.Stream][]uint64{}
+	for i := range events {
+		ev := &events[i]
+		streams[ev.Stream()] = append(streams[ev.Stream()], ev.Seq)
+		got, err := j.Get(ev.ID)
+		if err != nil || got.Hash != ev.Hash {
+			return fmt.Errorf("event %d by id: event %d, %w", ev.Seq, got.Seq, err)
+		}
+		a := event("x", 1)
+		a.Causes, a.Expect = []causal.Cause{{ID: ev.ID}}, ptr(uint64(1))
+		var conflict *journal.ConflictError
+		if err := appendErr(j, one(a)); !errors.As(err, &conflict) {
+			return fmt.Errorf("event %d as a cause: %w", ev.Seq, err)
+		}
+	}
+	streams[stream("nothing")] = nil
+	for s, want := range streams {
+		var got []uint64
+		for ev, err := range j.StreamEvents(s, 0) {
+			if err != nil {
+				return fmt.Errorf("stream %s: %w", s, err)
+			}
+			got = append(got, ev.Seq)
+		}
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("stream %s has events %v, want %v", s, got, want)
+		}
+	}
+	return nil
+}
+
+// Whichever read of an index comes back wrong, and whichever way it is asked, the answer is right.
+func TestAFlippedReadOfAnIndexHidesNothing(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "index", SegmentBytes: smallest}
+	disk, events := closedDisk(t, o, 4)
+	for _, mask := range []byte{1, 0x10, 0x80} {
+		for nth, more := 1, true; more; nth++ {
+			in := faultfs.Inject(disk.Mount(), faultfs.Rule{On: faultfs.OpReadAt, Name: indexes, Nth: nth, Do: faultfs.Flip(mask)})
+			j, err := journal.Open(t.Context(), in, o)
+			if err != nil {
+				t.Fatalf("read %d, mask %#x: %v", nth, mask, err)
+			}
+			if err := byIndex(j, events); err != nil {
+				t.Errorf("read %d, mask %#x: %v", nth, mask, err)
+			}
+			if err := j.Close(); err != nil {
+				t.Error(err)
+			}
+			reads := 0
+			for _, c := range in.Trace() {
+				if ok, _ := path.Match(indexes, c.Name); ok && c.Op == faultfs.OpReadAt {
+					reads++
+				}
+			}
+			if more = reads >= nth; !more && nth < 3*len(events) {
+				t.Errorf("only %d reads of an index", reads)
+			}
+		}
+	}
+}
+
+// Whichever byte of an index is wrong, and whichever read comes first, the answer is right.
+func TestADamagedIndexHidesNothing(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "index", SegmentBytes: small}
+	disk, events := closedDisk(t, o, 3)
+	name := strings.Replace(firstSegment, ".seg", ".idx", 1)
+	f, err := disk.Mount().Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := (info.Size() - 68 - 3*4) / 32
+	for off := range info.Size() {
+		rotten := disk.Mount().Kill()
+		if err := rotten.Flip(name, off, 0xff); err != nil {
+			t.Fatal(err)
+		}
+		for what, of := range map[string][]causal.Event{"all": events, "the last first": {events[n-1], events[0]}} {
+			j := openFS(t, rotten.Mount(), o)
+			for i := range of {
+				if got, err := j.Get(of[i].ID); err != nil || got.Hash != of[i].Hash {
+					t.Errorf("flip at %d, %s: event %d by id: event %d, %v", off, what, of[i].Seq, got.Seq, err)
+				}
+			}
+			if _, err := audit(j); err != nil {
+				t.Errorf("flip at %d, %s: %v", off, what, err)
+			}
+			j.Close()
+		}
+	}
+}
+
+// An index that cannot be read now, and a segment that cannot either, are asked again the next time.
+func TestAnIndexIsReadAgainAfterAPassingError(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "index", SegmentBytes: smallest}
+	disk, events := closedDisk(t, o, 3)
+	in := faultfs.Inject(disk.Mount())
+	j := openFS(t, in, o)
+	in.Add(
+		faultfs.Rule{On: faultfs.OpReadAt, Name: indexes, Do: faultfs.Fail(nil)},
+		faultfs.Rule{On: faultfs.OpReadAt, Name: firstSegment, Do: faultfs.Fail(nil)},
+	)
+	for range 2 {
+		if _, err := j.Get(events[0].ID); !errors.Is(err, syscall.EIO) || errors.Is(err, journal.ErrDamaged) {
+			t.Errorf("got %v", err)
+		}
+	}
+	in.Clear()
+	if err := byIndex(j, events); err != nil {
+		t.Error(err)
+	}
+}
+
+// A segment that is read instead of its index may come back wrong once. When it does again, what only
+// the index knows is not to be had; what it still knows is.
+func TestASegmentIsReadTwiceForItsIndex(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "index", SegmentBytes: smallest}
+	disk, events := closedDisk(t, o, 3)
+	for _, nth := range []int{1, 0} {
+		in := faultfs.Inject(disk.Mount())
+		j := openFS(t, in, o)
+		in.Add(
+			faultfs.Rule{On: faultfs.OpReadAt, Name: indexes, Nth: 1, Do: faultfs.Flip(1)},
+			faultfs.Rule{On: faultfs.OpReadAt, Name: firstSegment, Nth: nth, Do: faultfs.Flip(1)},
+		)
+		if _, err := j.Get(events[0].ID); errors.Is(err, journal.ErrDamaged) != (nth == 0) || nth > 0 && err != nil {
+			t.Errorf("wrong reading %d: %v", nth, err)
+		}
+		in.Clear()
+		if err := byIndex(j, events); err != nil {
+			t.Errorf("wrong reading %d, later: %v", nth, err)
+		}
+	}
+}
+
+// Of the readers that meet a damaged index one reads the segment, and the others wait for it.
+func TestOneReaderMakesTheIndexAgain(t *testing.T) {
+	t.Parallel()
+	o, warned := listening(journal.Options{Name: "index", SegmentBytes: smallest})
+	disk, events := closedDisk(t, o, 2)
+	in := faultfs.Inject(disk.Mount())
+	j := openFS(t, in, o)
+	in.Add(faultfs.Rule{On: faultfs.OpReadAt, Name: indexes, Do: faultfs.Fail(nil)})
+	arrived, release := hold(in, faultfs.OpReadAt, firstSegment)
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			if _, err := j.Get(events[0].ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	arrived()
+	release()
+	readers.Wait()
+	warned.mu.Lock()
+	defer warned.mu.Unlock()
+	if n := strings.Count(warned.text.String(), "rebuilding"); n != 1 {
+		t.Errorf("%d readers read the segment", n)
+	}
+}
