@@ -117,48 +117,6 @@ func wantRefused(t *testing.T, disk faultfs.FS, data []byte, g Granularity, want
 	}
 }
 
-func TestEveryFlippedByteIsRefused(t *testing.T) {
-	for _, g := range sealing {
-		data := golden(t, g)
-		for i := range data {
-			for _, mask := range []byte{0x01, 0x80, 0xff} {
-				data[i] ^= mask
-				s, _ := empty(nil, g)
-				if err := s.decode(data); !errors.Is(err, ErrDamaged) {
-					t.Fatalf("%s: byte %d flipped by %#x: %v", g, i, mask, err)
-				}
-				data[i] ^= mask
-			}
-		}
-	}
-	// And through a file, for one of them.
-	disk := newDisk(t)
-	data := golden(t, Category)
-	for i := range data {
-		data[i] ^= 0x10
-		wantRefused(t, disk, data, Category, ErrDamaged)
-		data[i] ^= 0x10
-	}
-}
-
-func TestEveryTruncationIsRefused(t *testing.T) {
-	for _, g := range sealing {
-		data := golden(t, g)
-		for n := range data {
-			s, _ := empty(nil, g)
-			if err := s.decode(data[:n]); !errors.Is(err, ErrDamaged) {
-				t.Fatalf("%s: cut to %d bytes: %v", g, n, err)
-			}
-		}
-	}
-	disk := newDisk(t)
-	data := golden(t, Category)
-	for n := range data {
-		wantRefused(t, disk, data[:n], Category, ErrDamaged)
-	}
-	wantRefused(t, disk, append(data, 0), Category, ErrDamaged)
-}
-
 func TestOtherGranularityIsRefused(t *testing.T) {
 	disk := newDisk(t)
 	for has := None; has <= Subject; has++ {
