@@ -30,6 +30,11 @@
 // append under the same scope, although it finds its key at once, must flush
 // again before it is acknowledged.
 //
+// A store that was loaded is dirty too. A process that dies between the rename and
+// the sync of the folder leaves a keyset that can be read, and that a loss of power
+// replaces by the one before it; who loads it cannot tell. So the first flush
+// syncs the folder, and needs no more when nothing has changed.
+//
 // Flush takes what there is at one moment and does its I/O without holding up
 // the minting of further keys; those make the store dirty again. It replaces the
 // file as a whole ([faultfs.Publish]): a crash or an error leaves the old keyset

@@ -119,6 +119,28 @@ func TestFlushOfACleanKeysetDoesNoIO(t *testing.T) {
 	}
 }
 
+// What a load found may have been left by a process that died before it synced the folder.
+func TestLoadedKeysetPassesTheFenceOnceTheFolderIsSynced(t *testing.T) {
+	disk := newDisk(t)
+	s := newStore(t, disk, Subject)
+	mintKey(t, s, subject("a"))
+	must(t, s.Flush())
+	s = load(t, disk, Subject)
+	if mintKey(t, s, subject("a")); !s.Dirty() {
+		t.Fatal("a loaded keyset is clean")
+	}
+	disk.Add(faultfs.Rule{On: faultfs.OpSyncDir, Nth: 1, Do: faultfs.Fail(syscall.EIO)})
+	wantErr(t, s.Flush(), syscall.EIO)
+	if !s.Dirty() {
+		t.Fatal("a flush that failed left the keyset clean")
+	}
+	before := disk.Count(faultfs.OpAny)
+	must(t, s.Flush())
+	if s.Dirty() || disk.Count(faultfs.OpAny)-before != 1 {
+		t.Fatalf("dirty %v after %d operations, want one", s.Dirty(), disk.Count(faultfs.OpAny)-before)
+	}
+}
+
 func TestDestroyPassesTheFenceLikeAMint(t *testing.T) {
 	disk := newDisk(t)
 	s := newStore(t, disk, Subject)

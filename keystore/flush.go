@@ -15,18 +15,19 @@ import (
 const perm fs.FileMode = 0o600
 
 // Dirty says whether memory has a mint or a destruction that the disk may not
-// have. It stays true while a flush runs.
+// have. It stays true while a flush runs, and is true after a load.
 func (s *Store) Dirty() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.changes != s.durable
+	return s.changes != s.durable || s.found
 }
 
 // Flush makes durable every mint and destruction that happened before the call.
 // What happens meanwhile may be left for the next flush, and the store is then
 // dirty still. When nothing is dirty it does no I/O. One flush runs at a time;
 // another caller waits, and then has nothing to do if the first took its changes
-// along.
+// along. After a load it syncs the folder, and writes nothing unless something
+// has changed.
 //
 // When it fails, the store stays dirty and keeps its keys, the keyset on disk is
 // the old or the new one as a whole, and calling Flush again writes it anew. The
@@ -36,10 +37,19 @@ func (s *Store) Flush() error {
 	defer func() { <-s.flushing }()
 
 	s.mu.RLock()
-	changes, durable := s.changes, s.durable
+	changes, durable, found := s.changes, s.durable, s.found
 	keys := s.keys
 	s.mu.RUnlock()
 	if changes == durable {
+		if !found {
+			return nil
+		}
+		if err := s.fsys.SyncDir("."); err != nil {
+			return fmt.Errorf("keystore: flush %s: sync its folder: %w", fileName, err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.found = false
 		return nil
 	}
 
@@ -54,7 +64,7 @@ func (s *Store) Flush() error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.durable = changes
+	s.durable, s.found = changes, false
 	return nil
 }
 
@@ -82,6 +92,7 @@ func Load(fsys faultfs.FS, g Granularity) (*Store, error) {
 	if err := s.decode(data); err != nil {
 		return nil, err
 	}
+	s.found = true
 	_ = fsys.Remove(fileName + faultfs.TempSuffix) // if it comes back, the next load removes it again
 	return s, nil
 }

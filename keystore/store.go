@@ -35,8 +35,10 @@ type Store struct {
 	keys []*Key
 
 	// changes counts mints and destructions; durable is what it was when the
-	// keyset on disk was taken. The store is dirty while they differ.
+	// keyset on disk was taken. The store is dirty while they differ, and while
+	// found is set: the keyset was read from a folder that was not synced since.
 	changes, durable uint64
+	found            bool
 }
 
 func empty(fsys faultfs.FS, g Granularity) (*Store, error) {

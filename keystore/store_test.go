@@ -175,6 +175,7 @@ func TestMissingAndShreddedAreNotTheSame(t *testing.T) {
 		if s.Len() != 1 {
 			t.Fatalf("%d live keys, want 1", s.Len())
 		}
+		must(t, s.Flush())
 		if ids, err := s.Destroy(subject("gone")); len(ids) != 0 || err != nil || s.Dirty() {
 			t.Fatalf("a second erasure gave %v, %v, dirty %v", ids, err, s.Dirty())
 		}

@@ -146,7 +146,8 @@
 // Before anything is cut off, the segment is read once more. Two readings that differ are a DamageError
 // too, and the next Open decides: a reading may go wrong on its way from a disk that is good.
 //
-// Before anything is built upon what was found, the folders are synced, and the frames behind the
+// Before anything is built upon what was found, the folders are synced (that of the keys by the
+// first group that seals), and the frames behind the
 // last promise are written again and synced: a process that died, or whose sync failed, may have
 // left names and frames in the system's cache alone.
 //

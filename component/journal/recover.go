@@ -167,10 +167,10 @@ func (j *Journal) restoreClock() error {
 
 // syncNames makes durable the names that were found. A process that died between a rename and the
 // sync of its folder leaves a name that is readable, and that a loss of power would take along,
-// with all that was built upon it.
+// with all that was built upon it. The keyset's name is made durable by the fence.
 func (j *Journal) syncNames() error {
-	for _, dir := range []string{keysDir, segmentDir, "."} {
-		if err := j.fsys.SyncDir(dir); err != nil && !(dir == keysDir && errors.Is(err, fs.ErrNotExist)) {
+	for _, dir := range []string{segmentDir, "."} {
+		if err := j.fsys.SyncDir(dir); err != nil {
 			return fmt.Errorf("journal: sync the names in folder %s: %w", dir, err)
 		}
 	}

@@ -307,13 +307,14 @@ func (e *explorer) images(at path, story string, p *point, acked []any) func(yie
 func (e *explorer) recovery(im job) {
 	e.report.Recoveries++
 	at := im.path.again()
-	how := plan{rules: e.opts.Rules}
+	how := plan{again: true, rules: e.opts.Rules}
 	r := record(e.t, im.disk, im.acked, how, e.check(im.acked))
-	if r.err != nil {
-		return // the check of the image itself says so
-	}
 	whole := at
 	whole.add(0, len(r.calls)+1)
+	if r.err != nil {
+		e.fail(whole, im.story+", and recovering", r.err)
+		return
+	}
 	e.crash(whole, im.story+", and recovering ", r, &Options{})
 	if e.opts.NoFaults {
 		return

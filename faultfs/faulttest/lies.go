@@ -100,8 +100,8 @@ func places(t *testing.T, test Test, ops faultfs.Op) []place {
 	note(whole)
 	for i := range whole.points {
 		if p := &whole.points[i]; i%8 == 0 || i == len(whole.points)-1 {
-			note(record(t, p.disk, whole.acked[:p.acked], plan{sites: true}, e.check(whole.acked[:p.acked])))
-			note(record(t, p.disk.Crash(faultfs.Seeded(uint64(i))), whole.acked[:p.acked], plan{sites: true}, e.check(whole.acked[:p.acked])))
+			note(record(t, p.disk, whole.acked[:p.acked], plan{again: true, sites: true}, e.check(whole.acked[:p.acked])))
+			note(record(t, p.disk.Crash(faultfs.Seeded(uint64(i))), whole.acked[:p.acked], plan{again: true, sites: true}, e.check(whole.acked[:p.acked])))
 		}
 	}
 	slices.SortFunc(found, func(a, b place) int { return cmp.Or(strings.Compare(a.site, b.site), cmp.Compare(a.op, b.op)) })

@@ -33,6 +33,7 @@ type program func(fsys faultfs.FS, ack func(any)) error
 // plan is how a program is run.
 type plan struct {
 	schedule int
+	again    bool // it runs on what another run left, and draws other random numbers
 	rules    []faultfs.Rule
 	sites    bool // note who calls
 	endOnly  bool // of the points, only the end
@@ -49,7 +50,11 @@ func (p plan) with(rule faultfs.Rule) plan {
 func record(t *testing.T, disk *faultfs.Disk, before []any, p plan, run program) (r *recording) {
 	r = new(recording)
 	synctest.Test(t, func(t *testing.T) {
-		cryptotest.SetGlobalRandom(t, uint64(p.schedule))
+		seed := uint64(p.schedule) << 1
+		if p.again {
+			seed++
+		}
+		cryptotest.SetGlobalRandom(t, seed)
 		m := disk.Mount()
 		in := inject(m, p)
 		acked := promises{list: slices.Clone(before)}

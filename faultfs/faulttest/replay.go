@@ -47,9 +47,9 @@ func experiment(t *testing.T, test Test, opts Options, c *faultfs.Choices) (stor
 	run := program(func(fsys faultfs.FS, ack func(any)) error { return test.Run(fsys, steps, ack) })
 	story = fmt.Sprintf("%d steps", steps)
 	for depth := 0; ; depth++ {
-		how := plan{schedule: schedule, rules: opts.Rules}
+		how := plan{schedule: schedule, again: depth > 0, rules: opts.Rules}
 		r := record(t, disk, acked, how, run)
-		if r.err != nil && (depth == 0 || errors.As(r.err, new(*Violation))) {
+		if r.err != nil {
 			return story, r.err
 		}
 		fault := c.Intn(len(r.calls) + 1)

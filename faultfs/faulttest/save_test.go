@@ -1,10 +1,12 @@
 package faulttest_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -108,6 +110,27 @@ func TestExploreFindsWhatASaveForgets(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A program that draws an id at random does not draw it again when it recovers.
+func TestARecoveryDrawsOtherRandomNumbers(t *testing.T) {
+	draw := func(acked []any, ack func(any)) error {
+		id := rand.Text()
+		if slices.Contains(acked, any(id)) {
+			return faulttest.Violated("%s was drawn before", id)
+		}
+		ack(id)
+		return nil
+	}
+	test := saver{}.test(faultfs.Ext4)
+	test.Run = func(fsys faultfs.FS, _ int, ack func(any)) error {
+		return errors.Join(draw(nil, ack), saver{}.save(fsys, 1))
+	}
+	test.Check = func(_ faultfs.FS, acked []any, ack func(any)) error { return draw(acked, ack) }
+	r := faulttest.Explore(t, test, faulttest.Options{Recover: 1, RecoverKills: 1, Schedules: 2, NoFaults: true})
+	if r.Recoveries == 0 {
+		t.Error("proves nothing")
 	}
 }
 
