@@ -387,7 +387,9 @@ func TestExploreLies(t *testing.T) {
 	o := faulttest.Options{Recover: 100, RecoverKills: 1, Schedules: 2}
 	for v := range faulttest.Lies(t, exploredTest(m, 14), o) {
 		t.Log(v)
-		if !v.Caught {
+		// The mark of a closed journal tells rot of the last group from a torn write: it takes both a
+		// loss of power and rot to miss it, and the workload has no rot.
+		if !v.Caught && !strings.HasSuffix(v.Site, "Close.func1 > journal.(*Journal).mark") {
 			t.Errorf("%v", v)
 		}
 	}
