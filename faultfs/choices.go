@@ -57,7 +57,10 @@ func Given(choices ...int) *Choices {
 		}
 		v := choices[0]
 		choices = choices[1:]
-		return v % n
+		if v %= n; v < 0 {
+			v += n
+		}
+		return v
 	}}
 }
 
@@ -81,7 +84,7 @@ func ParseToken(token string) ([]int, error) {
 	var choices []int
 	for part := range strings.SplitSeq(token, ".") {
 		value, repeat, found := strings.Cut(part, "x")
-		v, err := strconv.ParseUint(value, 10, 31)
+		v, err := strconv.ParseUint(value, 10, strconv.IntSize-1)
 		times := uint64(1)
 		if err == nil && found {
 			times, err = strconv.ParseUint(repeat, 10, 31)

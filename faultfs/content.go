@@ -98,13 +98,21 @@ func (c *content) setSize(size int64) {
 		for i := len(c.blocks) - 1; i > whole; i-- {
 			c.setBlock(i, nil)
 		}
-		if b := c.block(whole); b != nil {
-			cut := make([]byte, c.sector)
-			copy(cut, b.data[:size%int64(c.sector)])
-			c.setBlock(whole, newBlock(cut))
-		}
+		c.cutBlock(whole, int(size%int64(c.sector)))
 	}
 	c.size = size
+}
+
+// cutBlock leaves the first n bytes of a block. Nothing but zeros is ever behind the
+// end of a file, where it would be found again when the file grows.
+func (c *content) cutBlock(i, n int) {
+	b := c.block(i)
+	if b == nil || len(bytes.Trim(b.data[n:], "\x00")) == 0 {
+		return
+	}
+	cut := make([]byte, c.sector)
+	copy(cut, b.data[:n])
+	c.setBlock(i, newBlock(cut))
 }
 
 // readAt fills p from off as far as the file goes.

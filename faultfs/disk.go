@@ -1,12 +1,9 @@
 package faultfs
 
 import (
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -98,30 +95,8 @@ func (d *Disk) corrupt(op, name string, do func(c *content) bool) error {
 	return nil
 }
 
-// Image is the disk as a program on it would see it, one line for each name, in
-// order, with a digest of each file; then the units that are not synced.
-// Two disks with the same image behave the same.
-func (d *Disk) Image() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var b strings.Builder
-	d.walk(func(name string, n *node) {
-		if n.folder() {
-			fmt.Fprintf(&b, "%s/\n", name)
-			return
-		}
-		data := make([]byte, n.now.size)
-		n.now.readAt(data, 0)
-		fmt.Fprintf(&b, "%s %d %x\n", name, len(data), sha256.Sum256(data))
-	})
-	for _, u := range d.pending {
-		fmt.Fprintf(&b, "unsynced: %s\n", u)
-	}
-	return b.String()
-}
-
-// Digest is a short form of the [Disk.Image] without the units that are not
-// synced: what a program finds. It costs little.
+// Digest is a short form of the first part of the [Disk.Image], what a program
+// finds: names, and the sizes and bytes of files. It costs little.
 func (d *Disk) Digest() [2]uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -175,18 +150,6 @@ type entry struct {
 	to     *node
 }
 
-func (u unit) String() string {
-	switch {
-	case u.file == nil:
-		return u.note
-	case u.sizes:
-		return fmt.Sprintf("size %d", u.size)
-	case u.block == nil:
-		return fmt.Sprintf("sector %d zeros", u.place)
-	}
-	return fmt.Sprintf("sector %d %x", u.place, u.block.sum)
-}
-
 // apply makes the unit durable.
 func (u unit) apply() {
 	for _, e := range u.names {
@@ -203,8 +166,12 @@ func (u unit) apply() {
 	case u.sizes:
 		u.file.disk.setSize(u.size)
 	default:
-		u.file.disk.setBlock(u.place, u.block)
-		u.file.disk.size = max(u.file.disk.size, u.size)
+		c := &u.file.disk
+		c.setBlock(u.place, u.block)
+		c.size = max(c.size, u.size)
+		// The sector was written with what the cache had then, which can be more than
+		// the size that survives.
+		c.cutBlock(u.place, int(min(c.size-int64(u.place)*int64(c.sector), int64(c.sector))))
 	}
 }
 
@@ -238,7 +205,7 @@ func (s *state) settle(c *Choices) {
 			cut = s.model.Namespace == Journaled
 		}
 	}
-	s.root.settle()
+	s.root.settle(nil)
 }
 
 // kept decides which of n units survive.
@@ -246,9 +213,11 @@ func (s *state) kept(c *Choices, n, tear int) func(i int) bool {
 	switch {
 	case n == 0:
 		return nil
+	case !s.model.Reorder && tear >= 0: // the torn sector was on its way
+		return func(i int) bool { return i <= tear }
 	case !s.model.Reorder: // a prefix
 		lost := c.Intn(n + 1)
-		return func(i int) bool { return i < n-lost || i == tear }
+		return func(i int) bool { return i < n-lost }
 	case tear >= 0: // the rest of a torn write: all or nothing
 		none := c.Intn(2) == 1
 		return func(i int) bool { return !none || i == tear }
@@ -271,14 +240,27 @@ func (s *state) kept(c *Choices, n, tear int) func(i int) bool {
 	}
 }
 
-func (n *node) settle() {
+// settle makes what is read what is durable. A folder that was moved about can be left
+// inside of itself, and then that name is lost.
+func (n *node) settle(above []*node) {
 	if !n.folder() {
 		n.now = n.disk.clone()
 		return
 	}
+	above = append(above, n)
+	maps.DeleteFunc(n.saved, func(_ string, child *node) bool { return slices.Contains(above, child) })
 	n.names = maps.Clone(n.saved)
-	for _, child := range n.names {
-		child.settle()
+	var folders []string // in order, since it can matter which one is visited first
+	for name, child := range n.names {
+		if child.folder() {
+			folders = append(folders, name)
+		} else {
+			child.settle(nil)
+		}
+	}
+	slices.Sort(folders)
+	for _, name := range folders {
+		n.names[name].settle(above)
 	}
 }
 
@@ -321,21 +303,6 @@ func (s *state) clone() state {
 	return c
 }
 
-// walk visits what there is to be read, sorted by name.
-func (s *state) walk(visit func(name string, n *node)) {
-	var in func(prefix string, n *node)
-	in = func(prefix string, n *node) {
-		for _, name := range slices.Sorted(maps.Keys(n.names)) {
-			child := n.names[name]
-			visit(path.Join(prefix, name), child)
-			if child.folder() {
-				in(path.Join(prefix, name), child)
-			}
-		}
-	}
-	in("", s.root)
-}
-
 // find is the node that a name leads to.
 func (s *state) find(op, name string) (*node, error) {
 	if !fs.ValidPath(name) {
@@ -357,5 +324,5 @@ func (s *state) find(op, name string) (*node, error) {
 }
 
 // ErrCrashed is the error of every operation on a mount that has crashed, and on
-// the files that were opened there.
+// the files that were opened there. Closing files and locks is always well.
 var ErrCrashed = errors.New("the disk has crashed")

@@ -85,7 +85,8 @@ func Block(ch <-chan struct{}) Effect { return Effect{kind: effectBlock, until: 
 
 // Lie makes the operation return as if it had been done, and do nothing: a sync
 // that leaves everything in the cache, a rename or a write that is skipped. It is
-// for operations that give nothing back but an error, and for WriteAt.
+// for operations that give nothing back but an error, and for WriteAt, but not for
+// ReadAt, Read and what opens or locks.
 func Lie() Effect { return Effect{kind: effectLie} }
 
 // Late makes the operation return as if it had been done, and be done right after
@@ -113,7 +114,9 @@ func Flip(mask byte) Effect {
 func Stale() Effect { return Effect{kind: effectStale} }
 
 // Quota makes an operation fail that would make the files of a [Mount] have more
-// than so many bytes in all, with EDQUOT. A write does what still fits.
+// than so many bytes in all, with EDQUOT. A write or an allocation does what still
+// fits. A new file needs room for one byte, and does not take it. It is for OpCreate,
+// WriteAt and Allocate.
 func Quota(bytes int64) Effect { return Effect{kind: effectQuota, n: max(bytes, 0)} }
 
 // errCut is the error of a write that was cut.

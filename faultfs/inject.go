@@ -13,7 +13,8 @@ import (
 
 // Injector is an FS that passes operations on to another, subject to rules. It
 // is safe for concurrent use, and so are the files it opens, as far as those of
-// the other FS are. Close and Stat are passed on without being looked at.
+// the other FS are. Close and Stat are passed on without being looked at, except
+// that a file on which something is [Late] is closed after that.
 type Injector struct {
 	fsys   FS
 	before func(Call)
@@ -22,7 +23,15 @@ type Injector struct {
 	mu    sync.Mutex // guards what follows; not held while an operation runs or waits
 	rules []*counted
 	trace []Call
-	late  []func() error // done after the next change
+	late  []late // done after the next change
+}
+
+// late is an operation that was not done in its time, or the close of a file that has
+// to wait for one, and then the call has no Op. File is the one that it is on, if any.
+type late struct {
+	file *injectedFile
+	call Call
+	do   func() error
 }
 
 type counted struct {
@@ -40,8 +49,9 @@ func Inject(fsys FS, rules ...Rule) *Injector {
 }
 
 // Before calls f at the start of every operation, ahead of the rules, in the
-// goroutine that asked for it. Operations may run concurrently; f may hold one
-// up. It is set before the first operation.
+// goroutine that asked for it, and once more when one is done that was [Late].
+// Operations may run concurrently; f may hold one up. It is set before the first
+// operation.
 func (in *Injector) Before(f func(Call)) { in.before = f }
 
 // NoteSites makes the trace have the place in the program that each operation was
@@ -163,6 +173,11 @@ func (in *Injector) fired(c Call) ([]Effect, error) {
 // that were late are done after it. failSync is what it does under FailSync, nil
 // when it is no sync.
 func (in *Injector) change(c Call, do, failSync func() error) error {
+	return in.changeFile(nil, c, do, failSync)
+}
+
+// changeFile is change of an open file.
+func (in *Injector) changeFile(f *injectedFile, c Call, do, failSync func() error) error {
 	can := []effectKind{effectLie, effectLate, effectFailSync}
 	if failSync == nil {
 		can = can[:2]
@@ -175,15 +190,21 @@ func (in *Injector) change(c Call, do, failSync func() error) error {
 	case effectLie:
 		return nil
 	case effectLate:
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		in.late = append(in.late, do)
+		in.postpone(f, c, do)
 		return nil
 	case effectFailSync:
 		return failSync()
 	}
-	defer in.catchUp()()
+	if c.Op&OpChange != 0 {
+		defer in.catchUp()()
+	}
 	return do()
+}
+
+func (in *Injector) postpone(f *injectedFile, c Call, do func() error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.late = append(in.late, late{f, c, do})
 }
 
 // catchUp takes the operations that are late, for the caller to do. They have
@@ -194,8 +215,11 @@ func (in *Injector) catchUp() (do func()) {
 	in.late = nil
 	in.mu.Unlock()
 	return func() {
-		for _, f := range late {
-			_ = f()
+		for _, l := range late {
+			if in.before != nil && l.call.Op != 0 {
+				in.before(l.call)
+			}
+			_ = l.do()
 		}
 	}
 }
@@ -220,7 +244,7 @@ func (in *Injector) OpenFile(name string, flag int, perm fs.FileMode) (File, err
 	}
 	o := in.begin(Call{Op: op, Name: name}, effectQuota)
 	if o.err == nil && o.effect.kind == effectQuota {
-		_, o.err = in.room(o.effect, op, name, 1) // a name takes room too, a little
+		o.err = in.roomForName(o.effect, op, name)
 	}
 	if o.err != nil {
 		return nil, o.err
@@ -245,9 +269,19 @@ func (in *Injector) room(e Effect, op Op, name string, more int64) (int64, error
 	}
 	left := max(e.n-disk.Used(), 0)
 	if more > left {
-		return left, fails(errOverQuota)
+		return left, fails(syscall.EDQUOT)
 	}
 	return left, nil
+}
+
+// roomForName is the error of making a file, if it is one that is made.
+func (in *Injector) roomForName(e Effect, op Op, name string) error {
+	more := int64(0)
+	if _, err := fs.Stat(in.fsys, name); op&OpCreate != 0 && errors.Is(err, fs.ErrNotExist) {
+		more = 1
+	}
+	_, err := in.room(e, op, name, more)
+	return err
 }
 
 // ReadDir lists a folder.
@@ -285,5 +319,6 @@ func (in *Injector) Lock(name string) (io.Closer, error) {
 	if o := in.begin(Call{Op: OpLock, Name: name}); o.err != nil {
 		return nil, o.err
 	}
+	defer in.catchUp()() // the file may be made
 	return in.fsys.Lock(name)
 }

@@ -85,9 +85,7 @@ func (f *injectedFile) WriteAt(p []byte, off int64) (int, error) {
 		return len(p), nil
 	case effectLate:
 		late := slices.Clone(p)
-		f.in.mu.Lock()
-		defer f.in.mu.Unlock()
-		f.in.late = append(f.in.late, func() error { _, err := f.file.WriteAt(late, off); return err })
+		f.in.postpone(f, c, func() error { _, err := f.file.WriteAt(late, off); return err })
 		return len(p), nil
 	case effectQuota:
 		if err := f.quota(&o, c); err != nil {
@@ -120,17 +118,20 @@ func (f *injectedFile) quota(o *outcome, c Call) error {
 }
 
 func (f *injectedFile) Truncate(size int64) error {
-	return f.in.change(Call{Op: OpTruncate, Name: f.name, Len: size}, func() error { return f.file.Truncate(size) }, nil)
+	return f.in.changeFile(f, Call{Op: OpTruncate, Name: f.name, Len: size}, func() error { return f.file.Truncate(size) }, nil)
 }
 
 func (f *injectedFile) Allocate(off, n int64) error {
 	c := Call{Op: OpAllocate, Name: f.name, Off: off, Len: n}
-	o := f.in.begin(c, effectShort, effectLie, effectQuota)
+	o := f.in.begin(c, effectShort, effectLie, effectLate, effectQuota)
 	if o.err != nil {
 		return o.err
 	}
 	switch o.effect.kind {
 	case effectLie:
+		return nil
+	case effectLate:
+		f.in.postpone(f, c, func() error { return f.file.Allocate(off, n) })
 		return nil
 	case effectQuota:
 		if err := f.quota(&o, c); err != nil {
@@ -150,17 +151,26 @@ func (f *injectedFile) Allocate(off, n int64) error {
 }
 
 func (f *injectedFile) Writeback() error {
-	if o := f.in.begin(Call{Op: OpWriteback, Name: f.name}); o.err != nil {
-		return o.err
+	return f.in.changeFile(f, Call{Op: OpWriteback, Name: f.name}, f.file.Writeback, nil)
+}
+
+// Close comes after what is late on the file.
+func (f *injectedFile) Close() error {
+	f.in.mu.Lock()
+	waits := slices.ContainsFunc(f.in.late, func(l late) bool { return l.file == f })
+	f.in.mu.Unlock()
+	if waits {
+		f.in.postpone(f, Call{}, f.file.Close)
+		return nil
 	}
-	return f.file.Writeback()
+	return f.file.Close()
 }
 
 func (f *injectedFile) SyncData() error { return f.sync(OpSyncData, f.file.SyncData) }
 func (f *injectedFile) Sync() error     { return f.sync(OpSync, f.file.Sync) }
 
 func (f *injectedFile) sync(op Op, do func() error) error {
-	return f.in.change(Call{Op: op, Name: f.name}, do, func() error {
+	return f.in.changeFile(f, Call{Op: op, Name: f.name}, do, func() error {
 		if sim, ok := f.file.(*simFile); ok {
 			return sim.failSync(op.String())
 		}

@@ -5,8 +5,10 @@ package faultfs
 // sectors, names in the order of a journal.
 //
 // What survives is decided in units. A write is one unit for each sector that it
-// touches; a change of size is one; a create, rename, remove or mkdir is one, or
-// two when it concerns two folders and Namespace is Arbitrary.
+// touches, which has the whole sector and the size that the file has at least with
+// it; a sector that a write leaves as it was, in the cache and on the disk, is none.
+// A change of size is one unit. A create, rename, remove or mkdir is one, or two when
+// it concerns two folders and Namespace is Arbitrary.
 type Model struct {
 	// Sector is the largest number of bytes that reaches the disk whole or not
 	// at all. 0 means 512.
@@ -14,7 +16,8 @@ type Model struct {
 
 	// TearSector lets a crash tear one unsynced sector: of the bytes that changed,
 	// only the first or the last half arrived, or garbage did. Bytes that were the
-	// same before and after stay as they are.
+	// same before and after stay as they are. Of the other units, with Reorder all or
+	// none are kept, and without it those that came before.
 	TearSector bool
 
 	// Reorder keeps any subset of the unsynced units. Without it they survive in
@@ -29,7 +32,8 @@ type Model struct {
 	Namespace NameOrder
 
 	// FsyncSavesName makes a sync of a file also keep its name: where names are
-	// Journaled every change of names so far, else those that lead to the file.
+	// Journaled every change of names so far, else those that lead to the file, with
+	// the folders on the way, and what was done to the same names before.
 	FsyncSavesName bool
 
 	// FailedSync says what becomes of the bytes that a failed sync was about.

@@ -109,7 +109,7 @@ func (m *Mount) open(name string, flag int, perm fs.FileMode) (*simFile, error) 
 	case n.folder() && (access != os.O_RDONLY || flag&(os.O_CREATE|os.O_TRUNC) != 0):
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EISDIR}
 	}
-	if flag&os.O_TRUNC != 0 && n.now.size > 0 {
+	if flag&os.O_TRUNC != 0 && max(n.now.size, n.disk.size) > 0 {
 		m.resize(n, 0)
 	}
 	return &simFile{m: m, name: name, node: n, access: access}, nil
@@ -207,8 +207,8 @@ func (m *Mount) Rename(oldname, newname string) error {
 		return fails(fs.ErrNotExist)
 	case n == replaced:
 		return nil
-	case n.folder() && (newname == oldname || len(newname) > len(oldname) && newname[:len(oldname)+1] == oldname+"/"):
-		return fails(fs.ErrInvalid) // into itself
+	case n.holds(to):
+		return fails(syscall.EINVAL) // into itself
 	case replaced != nil && replaced.folder() != n.folder():
 		if n.folder() {
 			return fails(errNotDir)
@@ -219,6 +219,19 @@ func (m *Mount) Rename(oldname, newname string) error {
 	}
 	m.rename("rename "+oldname+" -> "+newname, entry{from, fromBase, nil}, entry{to, toBase, n})
 	return nil
+}
+
+// holds says whether a folder is another one or has it somewhere inside.
+func (n *node) holds(folder *node) bool {
+	if n == folder {
+		return true
+	}
+	for _, child := range n.names {
+		if child.folder() && child.holds(folder) {
+			return true
+		}
+	}
+	return false
 }
 
 // Remove removes a file or an empty folder.

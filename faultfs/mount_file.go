@@ -129,11 +129,11 @@ func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	n, m := f.node, f.m
 	end := off + int64(len(p))
-	if m.model.SizeFirst && len(p) > 0 && end > n.now.size {
+	if m.model.SizeFirst && len(p) > 0 && m.grows(n, end) {
 		m.pending = append(m.pending, unit{file: n, sizes: true, grows: true, size: end})
 	}
 	n.now.write(p, off, func(i int, b *block, size int64) {
-		grown := size > n.now.size && !m.model.SizeFirst
+		grown := !m.model.SizeFirst && m.grows(n, size)
 		if grown || !b.equal(n.now.block(i)) || !b.equal(n.disk.block(i)) || m.hasPending(n, i) {
 			m.pending = append(m.pending, unit{file: n, place: i, block: b, size: size})
 		}
@@ -147,6 +147,13 @@ func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (m *Mount) hasPending(n *node, place int) bool {
 	return slices.ContainsFunc(m.pending, func(u unit) bool { return u.file == n && !u.sizes && u.place == place })
+}
+
+// grows says whether a file becomes longer, or would if the bytes that a failed sync
+// took for written were.
+func (m *Mount) grows(n *node, size int64) bool {
+	return size > n.now.size || size > n.disk.size &&
+		!slices.ContainsFunc(m.pending, func(u unit) bool { return u.file == n && u.size >= size })
 }
 
 // resize sets a file's size.
@@ -163,8 +170,8 @@ func (f *simFile) Truncate(size int64) error {
 	if size < 0 || size > maxSize {
 		return &fs.PathError{Op: "truncate", Path: f.name, Err: fs.ErrInvalid}
 	}
-	if size != f.node.now.size {
-		f.m.resize(f.node, size)
+	if n := f.node; size != n.now.size || size != n.disk.size {
+		f.m.resize(n, size)
 	}
 	return nil
 }
@@ -180,8 +187,8 @@ func (f *simFile) Allocate(off, n int64) error {
 	case off+n > maxSize:
 		return &fs.PathError{Op: "allocate", Path: f.name, Err: syscall.EFBIG}
 	}
-	if file := f.node; off+n > file.now.size {
-		file.now.setSize(off + n)
+	if file := f.node; f.m.grows(file, off+n) {
+		file.now.setSize(max(file.now.size, off+n))
 		f.m.pending = append(f.m.pending, unit{file: file, sizes: true, grows: true, size: off + n})
 	}
 	return nil
@@ -204,14 +211,53 @@ func (f *simFile) sync(op string) error {
 		return err
 	}
 	defer f.m.mu.Unlock()
-	f.m.forget(f.node)
-	f.node.disk = f.node.now.clone()
-	if m := f.m; m.model.FsyncSavesName {
-		m.save(func(u *unit) bool {
-			return m.model.Namespace == Journaled || slices.ContainsFunc(u.names, func(e entry) bool { return e.to == f.node })
-		})
+	m := f.m
+	// What is pending and no more: what a failed sync took for written is not written now.
+	for _, u := range m.pending {
+		if u.file == f.node {
+			u.apply()
+		}
+	}
+	m.forget(f.node)
+	switch {
+	case !m.model.FsyncSavesName:
+	case m.model.Namespace == Journaled:
+		m.save(func(*unit) bool { return true })
+	default:
+		m.save(m.leading(f.node))
 	}
 	return nil
+}
+
+// leading finds the pending changes of the names that lead to a file, of those of the
+// folders on the way too, and what was done to the same names before.
+func (m *Mount) leading(file *node) func(u *unit) bool {
+	way := map[*node]bool{file: true}
+	var on func(n *node) bool
+	on = func(n *node) bool {
+		for _, child := range n.names {
+			if child == file || child.folder() && on(child) {
+				way[n] = true
+			}
+		}
+		return way[n]
+	}
+	on(m.root)
+	type key struct {
+		folder *node
+		name   string
+	}
+	names, found := map[key]bool{}, map[*entry]bool{}
+	for i := len(m.pending) - 1; i >= 0; i-- {
+		u := &m.pending[i]
+		if slices.ContainsFunc(u.names, func(e entry) bool { return way[e.to] || names[key{e.folder, e.name}] }) {
+			found[&u.names[0]] = true
+			for _, e := range u.names {
+				names[key{e.folder, e.name}] = true
+			}
+		}
+	}
+	return func(u *unit) bool { return found[&u.names[0]] }
 }
 
 // failSync is a sync that fails and does to the file what the model says.
