@@ -69,7 +69,7 @@ func TestSiteNamesTheProgram(t *testing.T) {
 	for _, c := range in.Trace() {
 		sites = append(sites, c.Site)
 	}
-	want := []string{"faultfs.Publish > faultfs.createTemp", "faultfs.Publish", "faultfs.Publish", "faultfs.Publish", "faultfs.Publish"}
+	want := []string{"faultfs.Publish > faultfs.Replace > faultfs.createTemp", "faultfs.Publish > faultfs.Replace", "faultfs.Publish > faultfs.Replace", "faultfs.Publish > faultfs.Replace", "faultfs.Publish"}
 	if !slices.Equal(sites, want) {
 		t.Errorf("sites are %q, want %q", sites, want)
 	}
