@@ -37,6 +37,8 @@ type Key struct {
 	mu   sync.RWMutex
 	dead bool
 
+	events uint64
+
 	*material // nil when the key is dead
 }
 
