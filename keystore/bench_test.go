@@ -8,7 +8,7 @@ import (
 )
 
 func BenchmarkSeal256(b *testing.B) {
-	k := fixedKey(b, 1, subject("a"))
+	k := fixedKey(b, 1)
 	plaintext, aad, dst := make([]byte, 256), make([]byte, 160), make([]byte, 0, 512)
 	enc := new(causal.Enc)
 	b.SetBytes(int64(len(plaintext)))
@@ -22,7 +22,7 @@ func BenchmarkSeal256(b *testing.B) {
 }
 
 func BenchmarkOpen256(b *testing.B) {
-	k := fixedKey(b, 1, subject("a"))
+	k := fixedKey(b, 1)
 	aad, dst := make([]byte, 160), make([]byte, 0, 512)
 	enc := &causal.Enc{Nonce: k.NewNonce()}
 	ct, err := k.Seal(nil, make([]byte, 256), aad, &enc.Nonce)
@@ -37,7 +37,7 @@ func BenchmarkOpen256(b *testing.B) {
 }
 
 func BenchmarkNewNonce(b *testing.B) {
-	k := fixedKey(b, 1, subject("a"))
+	k := fixedKey(b, 1)
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = k.NewNonce()

@@ -1,6 +1,7 @@
 package keystore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,8 @@ func Example() {
 	}
 	defer root.Close()
 
-	store, err := keystore.New(faultfs.Dir(root), keystore.Subject)
+	ctx := context.Background()
+	store, err := keystore.New(ctx, faultfs.Dir(root), keystore.Subject, keystore.Options{})
 	if err != nil {
 		panic(err)
 	}
@@ -42,10 +44,14 @@ func Example() {
 		panic(err)
 	}
 
-	store, err = keystore.Load(faultfs.Dir(root), keystore.Subject)
+	if err := store.Close(); err != nil {
+		panic(err)
+	}
+	store, err = keystore.Load(ctx, faultfs.Dir(root), keystore.Subject, keystore.Options{})
 	if err != nil {
 		panic(err)
 	}
+	defer store.Close()
 	if key, err = store.ByID(enc.Key); err != nil {
 		panic(err)
 	}

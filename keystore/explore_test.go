@@ -2,11 +2,13 @@ package keystore
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"batpak/causal"
@@ -16,14 +18,17 @@ import (
 
 // What a workload promises, and what it says before it does it.
 type (
-	flushing struct{ file []byte } // these bytes are on their way
-	flushed  struct{ file []byte } // and are durable
-	opens    struct{ c sealed }    // acknowledged: it opens for good, unless
-	erasing  struct{ id causal.KeyID }
-	erased   struct { // acknowledged: it never opens again
+	flushing struct{ keys string } // these keys are on their way
+	flushed  struct{ keys string } // and are durable
+	opens    struct {              // acknowledged, in the log: it opens for good, unless
+		name string
+		c    sealed
+	}
+	erasing struct{ id causal.KeyID }
+	erased  struct { // acknowledged: it never opens again
 		id     causal.KeyID
-		scope  Scope
-		secret [KeySize]byte // zero when it was found destroyed
+		name   string
+		sealed [sealedSize]byte // zero when it was found destroyed
 	}
 )
 
@@ -31,42 +36,76 @@ type (
 type user struct {
 	*Store
 	disk   faultfs.FS
+	log    []opens // what a journal would have in its log
 	ack    func(promise any)
 	midway func() // called once, during a flush
 }
 
-// OpenFile makes the user the disk of their own store, for midway.
-func (u *user) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File, error) {
-	if midway := u.midway; midway != nil && flag&os.O_CREATE != 0 {
-		u.midway = nil
-		midway()
-	}
-	return u.disk.OpenFile(name, flag, perm)
-}
-
-// userDisk is the other methods of the disk.
+// userDisk makes the user the disk of their own store, for midway.
 type userDisk struct {
 	faultfs.FS
 	u *user
 }
 
 func (d userDisk) OpenFile(name string, flag int, perm fs.FileMode) (faultfs.File, error) {
-	return d.u.OpenFile(name, flag, perm)
+	f, err := d.FS.OpenFile(name, flag, perm)
+	return userFile{f, d.u}, err
 }
+
+type userFile struct {
+	faultfs.File
+	u *user
+}
+
+func (f userFile) WriteAt(p []byte, off int64) (int, error) {
+	if midway := f.u.midway; midway != nil {
+		f.u.midway = nil
+		midway()
+	}
+	return f.File.WriteAt(p, off)
+}
+
+// dump is what a keyset says of the keys that are somebody's.
+func (s *Store) dump() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var lines []string
+	for _, e := range s.keys.entries {
+		if e.scope != (scopeHash{}) {
+			lines = append(lines, fmt.Sprintln(e.id, e.scope, e.state))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// little is a reserve that is soon used up.
+var little = Options{Reserve: 2}
 
 // open loads the keyset, or makes it when there is none.
 func (u *user) open() (err error) {
-	disk := userDisk{u.disk, u}
-	u.Store, err = Load(disk, Subject)
-	if !errors.Is(err, ErrNotExist) {
-		return err
+	if u.Store != nil {
+		u.Close()
 	}
-	file := encode(Subject, nil)
-	u.ack(flushing{file})
-	if u.Store, err = New(disk, Subject); err == nil {
-		u.ack(flushed{file})
+	disk := userDisk{u.disk, u}
+	u.Store, err = Load(context.Background(), disk, Subject, little)
+	if errors.Is(err, ErrNotExist) {
+		u.ack(flushing{})
+		if u.Store, err = New(context.Background(), disk, Subject, little); err == nil {
+			u.ack(flushed{})
+		}
 	}
 	return err
+}
+
+// bind tells the store what the log says.
+func (u *user) bind() error {
+	for _, e := range u.log {
+		if err := u.Bind(subject(e.name), e.c.key); err != nil {
+			return faulttest.Violated("the log binds %s to %s: %v", e.name, e.c.key, err)
+		}
+	}
+	return nil
 }
 
 // fence flushes if it must.
@@ -74,19 +113,20 @@ func (u *user) fence() error {
 	if !u.Dirty() {
 		return nil
 	}
-	return u.flush()
+	return u.flush(u.Flush)
 }
 
 // flush flushes until it succeeds, or has failed three times.
-func (u *user) flush() (err error) {
+func (u *user) flush(flush func() error) (err error) {
 	for range 3 {
-		file := encode(Subject, u.keys)
-		u.ack(flushing{file})
-		if err = u.Flush(); err == nil {
-			u.ack(flushed{file})
+		keys := u.dump()
+		u.ack(flushing{keys})
+		dirty := u.Dirty()
+		if err = flush(); err == nil {
+			u.ack(flushed{keys})
 			return nil
 		}
-		if !u.Dirty() {
+		if dirty && !u.Dirty() {
 			return faulttest.Violated("clean after a flush that failed with %v", err)
 		}
 	}
@@ -97,14 +137,28 @@ func (u *user) flush() (err error) {
 func (u *user) seal(get func(Scope) (*Key, error), name string) (acknowledge func(), err error) {
 	k, err := get(subject(name))
 	if err != nil {
-		return nil, faulttest.Violated("no key of %s: %v", name, err)
+		return nil, badKey(err, "no key of %s", name)
 	}
 	c := sealed{key: k.ID(), aad: []byte(name), plaintext: []byte("of " + name)}
 	c.nonce = k.NewNonce()
 	if c.ciphertext, err = k.Seal(nil, c.plaintext, c.aad, &c.nonce); err != nil {
 		return nil, faulttest.Violated("sealing for %s: %v", name, err)
 	}
-	return func() { u.ack(opens{c}) }, nil
+	return func() {
+		u.Used(k)
+		u.log = append(u.log, opens{name, c})
+		u.ack(opens{name, c})
+	}, nil
+}
+
+// badKey is an error of the disk, or else a violation.
+func badKey(err error, format string, args ...any) error {
+	for _, is := range []error{ErrShredded, ErrKeyMissing, ErrScope} {
+		if errors.Is(err, is) {
+			return faulttest.Violated("%s: %v", fmt.Sprintf(format, args...), err)
+		}
+	}
+	return err
 }
 
 // sealAll seals for several scopes and acknowledges them behind one fence, which is a flush only when it must.
@@ -130,11 +184,11 @@ func (u *user) sealAll(get func(Scope) (*Key, error), names ...string) error {
 func (u *user) destroy(name string) (acknowledge func(), err error) {
 	k, err := u.Get(subject(name))
 	if err != nil {
-		return nil, faulttest.Violated("no key of %s to destroy: %v", name, err)
+		return nil, badKey(err, "no key of %s to destroy", name)
 	}
-	gone := erased{k.ID(), k.Scope(), *k.secret}
+	gone := erased{k.ID(), name, u.master.seal(k.ID(), k.secret)}
 	u.ack(erasing{gone.id})
-	if _, err := u.Destroy(gone.scope); err != nil {
+	if _, err := u.Destroy(subject(name)); err != nil {
 		return nil, faulttest.Violated("destroy %s: %v", name, err)
 	}
 	return func() { u.ack(gone) }, nil
@@ -143,7 +197,7 @@ func (u *user) destroy(name string) (acknowledge func(), err error) {
 func (u *user) erase(name string) error {
 	acknowledge, err := u.destroy(name)
 	if err == nil {
-		err = u.flush()
+		err = u.flush(u.Flush)
 	}
 	if err == nil {
 		acknowledge()
@@ -163,14 +217,14 @@ func (u *user) busyFlush(first, second, gone string) error {
 		later[0], errs[0] = u.seal(u.GetOrCreate, second)
 		later[1], errs[1] = u.destroy(gone)
 	}
-	if err := u.flush(); err != nil {
+	if err := u.flush(u.Flush); err != nil {
 		return err
 	}
 	acknowledge()
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	if err := u.flush(); err != nil {
+	if err := u.flush(u.Flush); err != nil || u.midway != nil {
 		return err
 	}
 	later[0]()
@@ -181,15 +235,20 @@ func (u *user) busyFlush(first, second, gone string) error {
 // exploredWorkload seals, erases, renews and loads again.
 func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) error {
 	u := &user{disk: fsys, ack: ack}
+	defer func() {
+		if u.Store != nil {
+			u.Close()
+		}
+	}()
 	if err := u.open(); err != nil {
 		if err = u.open(); err != nil { // once more, over what that has left
 			return err
 		}
 	}
 	for step := range steps {
-		name := func(of string) string { return fmt.Sprintf("%s%d", of, step/7) }
+		name := func(of string) string { return fmt.Sprintf("%s%d", of, step/9) }
 		var err error
-		switch step % 7 {
+		switch step % 9 {
 		case 0:
 			err = u.sealAll(u.GetOrCreate, name("a"))
 		case 1:
@@ -202,10 +261,22 @@ func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) error {
 			err = u.busyFlush(name("d"), name("e"), name("b"))
 		case 5:
 			if err = u.open(); err == nil {
-				err = u.sealAll(u.Get, name("c"))
+				if err = u.bind(); err == nil {
+					err = u.sealAll(u.Get, name("c"))
+				}
 			}
 		case 6:
 			err = u.sealAll(u.Renew, name("a"), name("f"))
+		case 7:
+			if u.Low() {
+				err = u.flush(u.Reserve)
+			}
+		case 8:
+			if err = u.erase(name("c")); err == nil {
+				if err = u.sealAll(u.Successor, name("c")); err == nil {
+					err = u.sealAll(u.GetOrCreate, name("g"))
+				}
+			}
 		}
 		if err != nil {
 			return err
@@ -217,36 +288,42 @@ func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) error {
 // exploredCheck loads what is there, holds it against the promises, and goes on from there.
 func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
 	u := &user{disk: fsys, ack: ack}
-	files := [][]byte{nil} // one of these is there; nil is none
-	var sealed []opens
+	defer func() {
+		if u.Store != nil {
+			u.Close()
+		}
+	}()
+	keysets := []string{} // one of these is there; none at all when there are none
 	var gone []erased
 	going := map[causal.KeyID]bool{}
+	made := false
 	for _, p := range acked {
 		switch p := p.(type) {
 		case flushing:
-			files = append(files, p.file)
+			keysets = append(keysets, p.keys)
 		case flushed:
-			files = [][]byte{p.file}
+			keysets, made = []string{p.keys}, true
 		case opens:
-			sealed = append(sealed, p)
+			u.log = append(u.log, p)
 		case erasing:
 			going[p.id] = true
 		case erased:
 			gone = append(gone, p)
 		}
 	}
-	if _, err := Load(fsys, Subject); errors.Is(err, ErrNotExist) && files[0] != nil {
+	if _, err := fs.Stat(fsys, fileName); made && errors.Is(err, fs.ErrNotExist) {
 		return faulttest.Violated("%v", err)
 	}
 	if err := u.open(); err != nil {
 		return err
 	}
-	if file := encode(Subject, u.keys); !slices.ContainsFunc(files, func(f []byte) bool {
-		return bytes.Equal(f, file) || f == nil && len(u.keys) == 0
-	}) {
-		return faulttest.Violated("the keyset is neither the old one nor a new one: %d keys", len(u.keys))
+	if keys := u.dump(); !slices.Contains(keysets, keys) && keys != "" {
+		return faulttest.Violated("the keyset is neither the old one nor a new one:\n%s", keys)
 	}
-	for _, p := range sealed {
+	if err := u.bind(); err != nil {
+		return err
+	}
+	for _, p := range u.log {
 		if err := p.check(u.Store, going[p.c.key]); err != nil {
 			return err
 		}
@@ -265,7 +342,7 @@ func (p opens) check(s *Store, going bool) error {
 		return nil
 	}
 	if err != nil {
-		return faulttest.Violated("acknowledged %q: %v", p.c.plaintext, err)
+		return badKey(err, "acknowledged %q", p.c.plaintext)
 	}
 	got, err := k.Open(nil, p.c.ciphertext, p.c.aad, &p.c.nonce)
 	if err != nil || !bytes.Equal(got, p.c.plaintext) {
@@ -276,14 +353,14 @@ func (p opens) check(s *Store, going bool) error {
 
 func (p erased) check(s *Store, fsys fs.FS) error {
 	if _, err := s.ByID(p.id); !errors.Is(err, ErrShredded) {
-		return faulttest.Violated("erased key of %s: %v", p.scope, err)
+		return faulttest.Violated("erased key of %s: %v", p.name, err)
 	}
 	if _, err := fs.Stat(fsys, fileName+faultfs.TempSuffix); err == nil {
 		return errors.New("a temporary file cannot be removed")
 	}
 	file, err := fs.ReadFile(fsys, fileName)
-	if err == nil && p.secret != [KeySize]byte{} && bytes.Contains(file, p.secret[:]) {
-		return faulttest.Violated("the keyset holds the erased key of %s", p.scope)
+	if err == nil && p.sealed != [sealedSize]byte{} && bytes.Contains(file, p.sealed[:]) {
+		return faulttest.Violated("the keyset holds the erased key of %s", p.name)
 	}
 	return err
 }
@@ -293,15 +370,36 @@ func (u *user) goOn(n int) error {
 	if err := u.fence(); err != nil {
 		return err
 	}
-	for _, k := range u.keys {
-		if k.dead {
-			ids, err := u.Destroy(k.scope, k.id)
-			if err != nil || len(ids) > 0 || u.Dirty() {
-				return faulttest.Violated("destroying a destroyed key: %v, %v", ids, err)
+	names := map[string]bool{}
+	for _, e := range u.log {
+		names[e.name] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		ids, err := u.Keys(subject(name))
+		if err != nil {
+			return faulttest.Violated("%v", err)
+		}
+		if len(ids) > 1 {
+			return faulttest.Violated("%s has the keys %v", name, ids)
+		}
+		if len(ids) == 1 {
+			if err := u.sealAll(u.Get, name); err != nil {
+				return err
 			}
-			u.ack(erased{id: k.id, scope: k.scope})
-		} else if err := u.sealAll(u.Get, k.scope.name); err != nil {
-			return err
+			continue
+		}
+		_, err = u.Get(subject(name))
+		if !errors.Is(err, ErrShredded) {
+			return faulttest.Violated("%s is erased: %v", name, err)
+		}
+		if ids, err := u.Destroy(subject(name)); err != nil || len(ids) > 0 {
+			return faulttest.Violated("destroying a destroyed key: %v, %v", ids, err)
+		}
+	}
+	// What was found destroyed is destroyed for good, now that the fence was passed.
+	for _, e := range u.log {
+		if _, err := u.ByID(e.c.key); errors.Is(err, ErrShredded) {
+			u.ack(erased{id: e.c.key, name: e.name})
 		}
 	}
 	name := fmt.Sprintf("later%d", n)
@@ -317,7 +415,7 @@ func (u *user) goOn(n int) error {
 func TestExploreKeyset(t *testing.T) {
 	for name, m := range map[string]faultfs.Model{"POSIX": faultfs.POSIX, "ext4": faultfs.Ext4, "Btrfs": faultfs.Btrfs} {
 		t.Run(name, func(t *testing.T) {
-			test := faulttest.Test{Model: m, Steps: 14, Run: exploredWorkload, Check: exploredCheck}
+			test := faulttest.Test{Model: m, Steps: 18, Run: exploredWorkload, Check: exploredCheck}
 			r := faulttest.Explore(t, test, faulttest.Options{Recover: 1, RecoverKills: 1})
 			t.Logf("%s%v", r, r.Elapsed)
 		})
@@ -326,7 +424,7 @@ func TestExploreKeyset(t *testing.T) {
 
 // Each call that makes something durable is missed when it lies.
 func TestExploreKeysetLies(t *testing.T) {
-	test := faulttest.Test{Model: faultfs.POSIX, Steps: 7, Run: exploredWorkload, Check: exploredCheck}
+	test := faulttest.Test{Model: faultfs.POSIX, Steps: 9, Run: exploredWorkload, Check: exploredCheck}
 	for v := range faulttest.Lies(t, test, faulttest.Options{Recover: 1, RecoverKills: 1}) {
 		t.Log(v)
 		if !v.Caught {

@@ -35,17 +35,22 @@ func newDisk(t testing.TB) *faultfs.Injector {
 	return faultfs.Inject(faultfs.Dir(root))
 }
 
+// bare is without a reserve: each key is minted when it is asked for.
+var bare = Options{Reserve: -1}
+
 func newStore(t testing.TB, disk faultfs.FS, g Granularity) *Store {
 	t.Helper()
-	s, err := New(disk, g)
+	s, err := New(t.Context(), disk, g, bare)
 	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
 func load(t testing.TB, disk faultfs.FS, g Granularity) *Store {
 	t.Helper()
-	s, err := Load(disk, g)
+	s, err := Load(t.Context(), disk, g, bare)
 	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -90,35 +95,25 @@ func (c sealed) wantOpens(t testing.TB, s *Store) {
 	}
 }
 
-// fixedKey is the same key for the same n, for bytes that can be compared.
-func fixedKey(t testing.TB, n int, scope Scope) *Key {
-	t.Helper()
+// fixed is the id and the secret of a key, the same for the same n.
+func fixed(n int) (causal.KeyID, *[KeySize]byte) {
 	secret := sha256.Sum256(fmt.Appendf(nil, "secret %d", n))
 	id := sha256.Sum256(fmt.Appendf(nil, "id %d", n))
-	k, err := newKey(causal.KeyID(id[:16]), scope, &secret)
-	must(t, err)
-	return k
+	return causal.KeyID(id[:16]), &secret
 }
 
-// fixedStore has, in this order, three scopes: one with a live key, one that was
-// destroyed, and one that was destroyed and renewed.
-func fixedStore(t testing.TB, g Granularity) *Store {
+// fixedKey is the same key for the same n, in a store of its own.
+func fixedKey(t testing.TB, n int) *Key {
 	t.Helper()
-	s, err := empty(nil, g)
+	id, secret := fixed(n)
+	return keyOf(t, id, secret)
+}
+
+func keyOf(t testing.TB, id causal.KeyID, secret *[KeySize]byte) *Key {
+	t.Helper()
+	s, err := empty(t.Context(), nil, Subject, bare)
 	must(t, err)
-	if g == None {
-		return s
-	}
-	scopes := fixedScopes(t, g)
-	for n, scope := range []Scope{scopes[0], scopes[1], scopes[2]} {
-		s.add(fixedKey(t, n, scope))
-	}
-	for _, scope := range scopes[1:] {
-		_, err = s.Destroy(scope)
-		must(t, err)
-	}
-	s.add(fixedKey(t, 3, scopes[2]))
-	return s
+	return s.newKey(s.keys.add(id, live), id, secret)
 }
 
 func fixedScopes(t testing.TB, g Granularity) [3]Scope {

@@ -1,124 +1,262 @@
 package keystore
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"math"
-	"os"
 
-	"batpak/faultfs"
+	"batpak/causal"
 )
 
-// perm is for the owner alone: whoever reads the file has the keys.
-const perm fs.FileMode = 0o600
-
-// Dirty says whether memory has a mint or a destruction that the disk may not
-// have. It stays true while a flush runs, and is true after a load.
+// Dirty says whether a key that was given out, or a destruction, may not be on disk. It stays true while a
+// flush runs, and is true after a load. Which scope has which key is no part of it: the log says so too.
 func (s *Store) Dirty() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.changes != s.durable || s.found
+	return s.dirty()
 }
 
-// Flush makes durable every mint and destruction that happened before the call.
+func (s *Store) dirty() bool {
+	return s.found || len(s.fresh) > 0 || len(s.wipes) > 0 || hasDestroyed(s.pending) || hasDestroyed(s.uncounted)
+}
+
+func hasDestroyed(records []record) bool {
+	for i := len(records) - 1; i >= 0; i-- {
+		if records[i].typ == typeDestroyed {
+			return true
+		}
+	}
+	return false
+}
+
+// Flush makes durable all that happened before the call.
 // What happens meanwhile may be left for the next flush, and the store is then
-// dirty still. When nothing is dirty it does no I/O. One flush runs at a time;
+// dirty still. When there is nothing to do it does no I/O. One flush runs at a time;
 // another caller waits, and then has nothing to do if the first took its changes
-// along. After a load it syncs the folder, and writes nothing unless something
-// has changed.
+// along.
 //
 // When it fails, the store stays dirty and keeps its keys, the keyset on disk is
-// the old or the new one as a whole, and calling Flush again writes it anew. The
+// the old or the new one as a whole, and calling Flush again writes what is missing. The
 // error wraps that of the disk.
-func (s *Store) Flush() error {
+func (s *Store) Flush() error { return s.flush(0) }
+
+// Low says that the reserve is half empty.
+func (s *Store) Low() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.spares) < s.target()/2
+}
+
+// target is how many spares there should be: twice what was taken since the last refill. The lock is held,
+// for reading at least.
+func (s *Store) target() int {
+	if s.reserve == 0 || s.head.granularity == None {
+		return 0
+	}
+	return min(max(s.reserve, 2*s.taken), maxReserve)
+}
+
+// Reserve makes keys durable ahead of need, so that scopes that are new need no flush. It is a flush too,
+// and is to be called when Low says so, where nobody waits for it.
+func (s *Store) Reserve() error {
+	s.mu.RLock()
+	n := s.target() - len(s.spares)
+	s.mu.RUnlock()
+	return s.flush(max(n, 0))
+}
+
+func mint() (id causal.KeyID, secret *[KeySize]byte) {
+	secret = new([KeySize]byte)
+	rand.Read(id[:]) // these two never fail: the process would end
+	rand.Read(secret[:])
+	return id, secret
+}
+
+func (s *Store) mintSpares(n int) []record {
+	records := make([]record, n)
+	for i := range records {
+		id, secret := mint()
+		records[i] = record{typ: typeKey, id: id, body: s.master.seal(id, secret)}
+		clear(secret[:])
+	}
+	return records
+}
+
+func randomTag() uint32 {
+	var b [4]byte
+	rand.Read(b[:])
+	return binary.BigEndian.Uint32(b[:])
+}
+
+// flush is Flush, with some new spares. The order is what makes it safe: the records are durable before a
+// state counts them, and that before anything is wiped that it says is destroyed.
+func (s *Store) flush(spares int) error {
 	s.flushing <- struct{}{}
 	defer func() { <-s.flushing }()
 
-	s.mu.RLock()
-	changes, durable, found := s.changes, s.durable, s.found
-	keys := s.keys
-	s.mu.RUnlock()
-	if changes == durable {
-		if !found {
-			return nil
-		}
-		if err := s.fsys.SyncDir("."); err != nil {
-			return fmt.Errorf("keystore: flush %s: sync its folder: %w", fileName, err)
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.found = false
+	minted := s.mintSpares(spares)
+	s.mu.Lock()
+	records := append(s.pending[:len(s.pending):len(s.pending)], minted...)
+	n := len(s.pending)
+	b := appendRecords(nil, records, s.placed, randomTag(), s.head.file)
+	seen, found := s.seen, s.found
+	nothing := len(records) == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.state.seen
+	s.mu.Unlock()
+	if nothing {
 		return nil
 	}
-
-	// Without the lock, so a key in this prefix may be destroyed just now. The
-	// file may then say so early, and the change after the count that was taken
-	// keeps the store dirty.
-	data := encode(s.granularity, keys)
-	defer clear(data)
-	if err := faultfs.Publish(s.fsys, fileName, data, perm); err != nil {
+	if s.placed+uint64(len(records)) >= noRecord {
+		return errors.New("keystore: flush: the keyset is full: rekey it")
+	}
+	if found {
+		if err := s.secure(); err != nil {
+			return fmt.Errorf("keystore: flush %s: %w", fileName, err)
+		}
+	}
+	if err := s.place(b); err != nil {
 		return fmt.Errorf("keystore: flush %s: %w", fileName, err)
 	}
-
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.durable, s.found = changes, false
+	for i := range records {
+		s.number(&records[i], s.placed+uint64(i))
+	}
+	s.placed += uint64(len(records))
+	s.uncounted = append(s.uncounted, records...)
+	s.pending = append([]record(nil), s.pending[n:]...)
+	counting := len(s.uncounted) > 0 || seen != s.state.seen || s.state.count != s.placed
+	s.mu.Unlock()
+	if counting {
+		if err := s.count(seen); err != nil {
+			return fmt.Errorf("keystore: flush %s: %w", fileName, err)
+		}
+	}
+	s.mu.Lock()
+	s.settle()
+	if spares > 0 {
+		s.taken = 0
+	}
+	wipes := s.wipes
+	s.mu.Unlock()
+	if err := s.wipeRecords(wipes); err != nil {
+		return fmt.Errorf("keystore: flush %s: wipe destroyed keys: %w", fileName, err)
+	}
+	s.mu.Lock()
+	s.wipes, s.found = nil, false
+	s.mu.Unlock()
 	return nil
 }
 
-// Load reads the keyset in the root of fsys. The error is ErrNotExist when there
-// is none, a *DamageError (which is ErrDamaged) when it is not whole,
-// ErrGranularity when it was made with another granularity, ErrFormat when it was
-// written by a newer program, or that of the disk. There is never a store along
-// with an error.
-//
-// A temporary file that a crash left is removed, if that is possible: it holds
-// keys, and those must not outlive their destruction.
-func Load(fsys faultfs.FS, g Granularity) (*Store, error) {
-	s, err := empty(fsys, g)
-	if err != nil {
-		return nil, err
+// secure makes durable what was found: what a process that died has written, and what it may not have
+// synced. Written again, because a sync that failed leaves pages that look clean.
+func (s *Store) secure() error {
+	if len(s.rolled) > 0 {
+		if _, err := s.file.WriteAt(s.rolled, recordOffset(s.state.count)); err != nil {
+			return err
+		}
 	}
-	data, err := read(fsys)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("keystore: load %s: %w: %w", fileName, ErrNotExist, err)
+	if _, err := s.file.WriteAt(s.state.encode(s.head.file), s.state.offset()); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("keystore: load %s: %w", fileName, err)
+	if err := s.file.Sync(); err != nil {
+		return err
 	}
-	defer clear(data)
-	if err := s.decode(data); err != nil {
-		return nil, err
+	if err := s.fsys.SyncDir("."); err != nil {
+		return fmt.Errorf("sync its folder: %w", err)
 	}
-	s.found = true
-	_ = fsys.Remove(fileName + faultfs.TempSuffix) // if it comes back, the next load removes it again
-	return s, nil
+	s.rolled = nil
+	return nil
 }
 
-// read returns the whole file in a buffer of its own size, so that there is one
-// copy to wipe and not a trail of ever larger ones.
-func read(fsys faultfs.FS) ([]byte, error) {
-	f, err := fsys.OpenFile(fileName, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
+// place writes records behind those that are there. Nothing counts them yet, so that a crash leaves what was.
+func (s *Store) place(b []byte) error {
+	if !s.tail && len(b) == 0 {
+		return nil
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > math.MaxInt {
-		return nil, &fs.PathError{Op: "read", Path: fileName, Err: fs.ErrInvalid}
-	}
-	data := make([]byte, info.Size())
-	if n, err := f.ReadAt(data, 0); n < len(data) {
-		clear(data)
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
+	if s.tail {
+		if err := s.file.Truncate(recordOffset(s.placed)); err != nil {
+			return err
 		}
-		return nil, err
 	}
-	return data, nil
+	s.tail = true
+	if len(b) > 0 {
+		if _, err := s.file.WriteAt(b, recordOffset(s.placed)); err != nil {
+			return err
+		}
+	}
+	if err := s.file.SyncData(); err != nil {
+		return err
+	}
+	s.tail = false
+	return nil
+}
+
+// count writes the next state, which counts all records that are placed.
+func (s *Store) count(seen uint64) error {
+	next := state{number: s.state.number + 1, count: s.placed, seen: seen, wiped: s.state.wiped}
+	if _, err := s.file.WriteAt(next.encode(s.head.file), next.offset()); err != nil {
+		return err
+	}
+	if err := s.file.SyncData(); err != nil {
+		return err
+	}
+	s.state = next
+	return nil
+}
+
+// number notes where in the file a record is. The lock is held.
+func (s *Store) number(r *record, at uint64) {
+	if r.typ == typeKey {
+		if e := s.keys.find(r.id); e != nil {
+			e.record = uint32(at)
+		}
+	}
+	if r.typ == typeKey && s.keys.find(r.id) == nil {
+		n := s.keys.add(r.id, spare)
+		s.keys.entries[n].record = uint32(at)
+	}
+}
+
+// settle takes in the records that a durable state counts. The lock is held.
+func (s *Store) settle() {
+	for i := range s.uncounted {
+		r := &s.uncounted[i]
+		n := s.keys.byID[r.id]
+		e := &s.keys.entries[n]
+		switch r.typ {
+		case typeKey:
+			if k := s.fresh[n]; k != nil {
+				delete(s.fresh, n)
+				s.opened.put(n, k)
+			} else if e.state == spare {
+				s.spares = append(s.spares, n)
+			}
+		case typeDestroyed:
+			if e.record != noRecord {
+				s.wipes = append(s.wipes, n)
+			}
+		}
+	}
+	s.uncounted = nil
+}
+
+// wipeRecords overwrites keys in the file. They are destroyed, so what a crash leaves of them does not matter.
+func (s *Store) wipeRecords(keys []uint32) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	var zeros [sealedSize]byte
+	for _, n := range keys {
+		s.mu.RLock()
+		at := s.keys.entries[n].record
+		s.mu.RUnlock()
+		if _, err := s.file.WriteAt(zeros[:], recordOffset(uint64(at))+sealedAt); err != nil {
+			return err
+		}
+	}
+	if err := s.file.SyncData(); err != nil {
+		return err
+	}
+	s.state.wiped = s.state.count
+	return nil
 }

@@ -6,14 +6,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
-	"math"
+	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/cryptotest"
 
-	"batpak/causal"
 	"batpak/faultfs"
 )
 
@@ -26,10 +27,40 @@ func golden(t testing.TB, g Granularity) []byte {
 	return data
 }
 
+// written is a keyset that has, in this order, three scopes: one with a live key, one that was
+// destroyed, and one that was destroyed and renewed; and eight spares. The log was seen up to 7.
+func written(t *testing.T, g Granularity) []byte {
+	cryptotest.SetGlobalRandom(t, 1)
+	disk := newDisk(t)
+	s, err := New(t.Context(), disk, g, Options{Reserve: 2})
+	must(t, err)
+	defer s.Close()
+	if g != None {
+		scopes := fixedScopes(t, g)
+		for _, scope := range scopes {
+			mintKey(t, s, scope)
+		}
+		must(t, s.Flush())
+		for _, scope := range scopes[1:] {
+			_, err := s.Destroy(scope)
+			must(t, err)
+		}
+		must(t, s.Flush())
+		_, err = s.Renew(scopes[2])
+		must(t, err)
+		must(t, s.Reserve())
+	}
+	s.SetSeen(7)
+	must(t, s.Flush())
+	data, err := fs.ReadFile(disk, fileName)
+	must(t, err)
+	return data
+}
+
 func TestFormatIsTheGoldenBytes(t *testing.T) {
 	for g := None; g <= Subject; g++ {
 		t.Run(g.String(), func(t *testing.T) {
-			got := encode(g, fixedStore(t, g).keys)
+			got := written(t, g)
 			if *update {
 				must(t, os.WriteFile(filepath.Join("testdata", g.String()+".keyset"), got, 0o644))
 			}
@@ -47,19 +78,19 @@ func TestGoldenBytesLoad(t *testing.T) {
 			must(t, faultfs.Publish(disk, fileName, golden(t, g), perm))
 			s := load(t, disk, g)
 			scopes := fixedScopes(t, g)
-			live, err := s.Get(scopes[0])
-			must(t, err)
-			if live.ID() != fixedKey(t, 0, scopes[0]).ID() || live.Scope() != scopes[0] {
-				t.Fatalf("loaded %v of %s", live, live.Scope())
+			for _, scope := range []Scope{scopes[0], scopes[2]} {
+				k, err := s.Get(scope)
+				must(t, err)
+				seal(t, k, "text").wantOpens(t, s)
 			}
-			seal(t, fixedKey(t, 0, scopes[0]), "text").wantOpens(t, s)
-			_, err = s.Get(scopes[1])
+			_, err := s.Get(scopes[1])
 			wantErr(t, err, ErrShredded)
-			seal(t, fixedKey(t, 3, scopes[2]), "text").wantOpens(t, s)
-			_, err = s.ByID(fixedKey(t, 2, scopes[2]).ID())
-			wantErr(t, err, ErrShredded)
-			if s.Len() != 2 {
-				t.Fatalf("%d live keys, want 2", s.Len())
+			want := Stats{Granularity: g, Method: Clear, Live: 2, Destroyed: 2, Spare: 8}
+			if got := s.Stats(); got != want || s.Seen() != 7 {
+				t.Fatalf("loaded %+v, seen %d, want %+v", got, s.Seen(), want)
+			}
+			if got, err := Inspect(disk); got != want || err != nil {
+				t.Fatalf("inspected %+v, %v, want %+v", got, err, want)
 			}
 		})
 	}
@@ -67,35 +98,47 @@ func TestGoldenBytesLoad(t *testing.T) {
 
 // The layout as doc.go has it, written down a second time.
 func TestFormatAsDocumented(t *testing.T) {
-	s := fixedStore(t, Entity)
-	var want []byte
-	want = append(want, "batpakks\x00\x01\x02\x00\x00\x00\x00\x04"...)
-	for i, k := range s.keys {
-		state := []byte{1, 2, 2, 1}[i]
-		name, entity := []string{"tenant", "tenant", "ténant", "ténant"}[i], []string{"order-1", "order-2", "3", "3"}[i]
-		want = append(want, state)
-		want = append(want, k.id[:]...)
-		want = append(want, 0, byte(len(name)))
-		want = append(want, name...)
-		want = append(want, 0, byte(len(entity)))
-		want = append(want, entity...)
-		if state == 1 {
-			want = append(want, k.secret[:]...)
+	b := golden(t, Entity)
+	sum := sha256.Sum256(b[:4064])
+	if string(b[:12]) != "batpakks\x00\x02\x02\x00" || !bytes.Equal(b[4064:4096], sum[:]) {
+		t.Fatalf("the header is %x", b[:4096])
+	}
+	file := b[12:28]
+	if string(b[44:50]) != "\x05clear" || binary.BigEndian.Uint16(b[50:]) != 32 {
+		t.Fatalf("the wrapping is %x", b[44:52])
+	}
+	crc := func(place uint64, b []byte) uint32 {
+		whole := append(binary.BigEndian.AppendUint64(bytes.Clone(file), place), b...)
+		return crc32.Checksum(whole, crc32.MakeTable(crc32.Castagnoli))
+	}
+	numbers := [2]uint64{}
+	for i, off := range []uint64{4096, 8192} {
+		page := b[off:]
+		numbers[i] = binary.BigEndian.Uint64(page)
+		if binary.BigEndian.Uint32(page[36:]) != crc(off, page[:36]) || numbers[i]%2 != uint64(i) {
+			t.Fatalf("the state at %d is %x", off, page[:40])
 		}
 	}
-	sum := sha256.Sum256(want)
-	if want = append(want, sum[:]...); !bytes.Equal(encode(Entity, s.keys), want) {
-		t.Fatalf("encoded to\n%x, want\n%x", encode(Entity, s.keys), want)
+	newer := b[4096:]
+	if numbers[1] > numbers[0] {
+		newer = b[8192:]
 	}
-}
-
-// A buffer that grows leaves copies of keys behind that nobody wipes.
-func TestEncodingNeverGrowsItsBuffer(t *testing.T) {
-	for _, g := range sealing {
-		got := encode(g, []*Key{fixedKey(t, 1, fixedScopes(t, g)[0]), fixedKey(t, 2, fixedScopes(t, g)[1])})
-		if len(got) != cap(got) {
-			t.Errorf("%s: %d live bytes in a buffer of %d", g, len(got), cap(got))
+	count := binary.BigEndian.Uint64(newer[8:])
+	if seen := binary.BigEndian.Uint64(newer[16:]); seen != 7 || len(b) != 12288+80*int(count) {
+		t.Fatalf("seen %d, %d records in %d bytes", seen, count, len(b))
+	}
+	types := ""
+	for i := range count {
+		r := b[12288+80*i:][:80]
+		whole := binary.BigEndian.Uint32(r) == crc(i, r[4:])
+		if gone := r[4] == 1 && allZero(r[32:]); whole == gone {
+			t.Fatalf("record %d is %x", i, r)
 		}
+		types += string('0' + rune(r[4]))
+	}
+	// Two spares, two bindings, a key and its binding; two destructions; a key and its binding, eight spares.
+	if types != "112212"+"33"+"12"+"11111111" {
+		t.Fatalf("the records are of types %s", types)
 	}
 }
 
@@ -104,7 +147,7 @@ func TestEncodingNeverGrowsItsBuffer(t *testing.T) {
 func wantRefused(t *testing.T, disk faultfs.FS, data []byte, g Granularity, want error) {
 	t.Helper()
 	must(t, faultfs.Publish(disk, fileName, data, perm))
-	s, err := Load(disk, g)
+	s, err := Load(t.Context(), disk, g, bare)
 	wantErr(t, err, want)
 	if s != nil {
 		t.Fatal("a store came with the error")
@@ -128,91 +171,102 @@ func TestOtherGranularityIsRefused(t *testing.T) {
 	}
 }
 
-// withDigest replaces the digest by the right one: bytes that somebody wrote on
-// purpose, or a program with a defect.
-func withDigest(data []byte) []byte {
-	if len(data) < sha256.Size {
+// signed makes the digest and the checksums right: bytes that somebody wrote on purpose, or a program with a
+// defect.
+func signed(data []byte) []byte {
+	data = bytes.Clone(data)
+	if len(data) < recordStart {
 		return data
 	}
-	body := bytes.Clone(data[:len(data)-sha256.Size])
-	sum := sha256.Sum256(body)
-	return append(body, sum[:]...)
+	sum := sha256.Sum256(data[:pageSize-sha256.Size])
+	copy(data[pageSize-sha256.Size:], sum[:])
+	file := salt(data[12:28])
+	for off := pageSize; off < recordStart; off += pageSize {
+		binary.BigEndian.PutUint32(data[off+stateSize-4:], stateSum(data[off:], file, int64(off)))
+	}
+	for n, r := uint64(0), data[recordStart:]; len(r) >= recordSize; n, r = n+1, r[recordSize:] {
+		binary.BigEndian.PutUint32(r, checksum(file, n, r[4:recordSize]))
+	}
+	return data
 }
 
-func TestIntactDigestDoesNotExcuseBadContents(t *testing.T) {
+func TestIntactChecksumsDoNotExcuseBadContents(t *testing.T) {
 	disk := newDisk(t)
-	s := fixedStore(t, Subject)
-	file := func(keys ...*Key) []byte { return encode(Subject, keys) }
-	edit := func(data []byte, at int, b ...byte) []byte {
-		data = bytes.Clone(data)
+	one := golden(t, Subject)
+	edit := func(at int, b ...byte) []byte {
+		data := bytes.Clone(one)
 		copy(data[at:], b)
-		return withDigest(data)
+		return signed(data)
 	}
-	one := file(s.keys[0])
-	name := headerSize + 1 + 16 // the offset of the subject's length
+	rec := func(n int) int { return recordStart + n*recordSize }
+	second := one[rec(1)+16:][:16] // an id
 	for what, data := range map[string][]byte{
-		"reserved byte":         edit(one, 11, 1),
-		"unknown granularity":   edit(one, 10, 7),
-		"count too large":       edit(one, 12, 0xff, 0xff, 0xff, 0xff),
-		"count one too large":   edit(one, 12, 0, 0, 0, 2),
-		"count too small":       edit(one, 12, 0, 0, 0, 0),
-		"unknown state":         edit(one, headerSize, 3),
-		"live said destroyed":   edit(one, headerSize, stateDestroyed),
-		"destroyed said live":   edit(file(s.keys[1]), headerSize, stateLive),
-		"empty name":            edit(one, name, 0, 0),
-		"name past the end":     edit(one, name, 0xff, 0xff),
-		"name into the key":     edit(one, name, 0, 40),
-		"same key twice":        file(s.keys[0], s.keys[0]),
-		"same id in two scopes": file(s.keys[0], &Key{id: s.keys[0].id, scope: subject("x"), dead: true}),
-		"two live keys":         file(s.keys[0], fixedKey(t, 9, s.keys[0].scope)),
-		"name too long":         file(fixedKey(t, 9, subject(strings.Repeat("x", causal.MaxName+1)))),
+		"reserved byte":       edit(11, 1),
+		"unknown granularity": edit(10, 7),
+		"method too long":     edit(44, 0xff),
+		"no method":           edit(44, 0),
+		"wrapped too long":    edit(50, 0xff, 0xff),
+		"no wrapped key":      edit(50, 0, 0),
+		"unknown type":        edit(rec(0)+4, 4),
+		"padding in a record": edit(rec(0)+5, 1),
+		"same key twice":      edit(rec(0)+16, second...),
+		"key of two scopes":   edit(rec(3)+16, one[rec(2)+16:][:16]...),
 	} {
 		t.Run(what, func(t *testing.T) { wantRefused(t, disk, data, Subject, ErrDamaged) })
 	}
-	wantRefused(t, disk, edit(one, 9, 2), Subject, ErrFormat)
-	must(t, faultfs.Publish(disk, fileName, withDigest(one), perm)) // the control
-	load(t, disk, Subject)
+	wantRefused(t, disk, edit(9, 3), Subject, ErrFormat)
+	must(t, faultfs.Publish(disk, fileName, signed(edit(9, 2)), perm))
 }
 
-func TestClaimedCountAllocatesNothing(t *testing.T) {
+func TestClaimedCountAllocatesLittle(t *testing.T) {
 	data := golden(t, Category)
-	binary.BigEndian.PutUint32(data[12:], math.MaxUint32)
-	data = withDigest(data)
+	for off := pageSize; off < recordStart; off += pageSize {
+		binary.BigEndian.PutUint64(data[off+8:], 1<<31)
+	}
+	disk := newDisk(t)
+	must(t, faultfs.Publish(disk, fileName, signed(data), perm))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	s, _ := empty(nil, Category)
-	wantErr(t, s.decode(data), ErrDamaged)
+	_, err := Load(t.Context(), disk, Category, bare)
 	runtime.ReadMemStats(&after)
-	if n := after.TotalAlloc - before.TotalAlloc; n > 64<<10 {
+	wantErr(t, err, ErrDamaged)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 128<<10 {
 		t.Fatalf("%d bytes were allocated for a file of %d", n, len(data))
 	}
 }
 
-// What decodes encodes to the same bytes, and every refusal is typed.
-func FuzzDecode(f *testing.F) {
+// Whatever the bytes are, loading them gives a keyset that goes on, or a typed refusal.
+func FuzzLoad(f *testing.F) {
 	for g := None; g <= Subject; g++ {
 		f.Add(golden(f, g))
+		f.Add(golden1(f, g))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, data := range [][]byte{data, withDigest(data)} {
+		for _, data := range [][]byte{data, signed(data)} {
 			g := Entity
 			if len(data) > 10 && Granularity(data[10]).valid() {
 				g = Granularity(data[10])
 			}
-			s, err := empty(nil, g)
-			must(t, err)
-			was := bytes.Clone(data)
-			err = s.decode(data)
-			if !bytes.Equal(data, was) {
-				t.Fatal("decoding changed the bytes")
-			}
-			switch {
-			case err == nil:
-				if again := encode(g, s.keys); !bytes.Equal(again, data) {
-					t.Fatalf("%x decodes and encodes to %x", data, again)
+			m := faultfs.NewDisk(faultfs.POSIX).Mount()
+			must(t, faultfs.Publish(m, fileName, data, perm))
+			s, err := Load(t.Context(), m, g, bare)
+			if err != nil {
+				if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrGranularity) && !errors.Is(err, ErrWrapped) {
+					t.Fatalf("untyped error %v", err)
 				}
-			case !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrFormat) && !errors.Is(err, ErrGranularity):
-				t.Fatalf("untyped error %v", err)
+				continue
+			}
+			defer s.Close()
+			if g != None {
+				_, err = s.GetOrCreate(fixedScopes(t, g)[0])
+				if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrShredded) {
+					t.Fatal(err)
+				}
+			}
+			must(t, s.Flush())
+			was := s.Stats()
+			if again := load(t, m, g).Stats(); again != was {
+				t.Fatalf("loaded %+v, flushed %+v", again, was)
 			}
 		}
 	})

@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
-	"sync"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -28,18 +29,12 @@ const (
 // However it is printed, logged or marshalled, it shows its id and never its
 // bytes. It must not be copied.
 type Key struct {
+	s     *Store
+	n     uint32 // of the entry
 	id    causal.KeyID
-	scope Scope
+	scope scopeHash // what it is to be bound to; zero when it is bound
 
-	// mu lets Destroy wait for seals and opens that run, so that none works
-	// with bytes that are being wiped. dead is written with the store's lock
-	// held as well, so either lock is enough to read it.
-	mu   sync.RWMutex
-	dead bool
-
-	events uint64
-
-	*material // nil when the key is dead
+	*material // nil after it was destroyed, or the store closed. A successor shares it
 }
 
 // material is the part of a key that is secret. Two pointers stand before the
@@ -51,27 +46,24 @@ type material struct {
 	aead   cipher.AEAD // made once: it holds its own copy of the secret
 }
 
-func newKey(id causal.KeyID, scope Scope, secret *[KeySize]byte) (*Key, error) {
+// newKey makes the key of an entry. The secret is its own from now on, and is wiped when the key is destroyed or collected.
+func (s *Store) newKey(n uint32, id causal.KeyID, secret *[KeySize]byte) *Key {
 	aead, err := chacha20poly1305.NewX(secret[:])
 	if err != nil {
-		return nil, fmt.Errorf("keystore: key %s: %w", id, err)
+		panic(err) // the secret has the right length
 	}
-	return &Key{id: id, scope: scope, material: &material{secret, aead}}, nil
+	m := &material{secret, aead}
+	runtime.AddCleanup(m, func(m material) { m.wipe() }, *m)
+	return &Key{s: s, n: n, id: id, material: m}
 }
 
-func mint(scope Scope) (*Key, error) {
-	var id causal.KeyID
-	secret := new([KeySize]byte)
-	rand.Read(id[:]) // these two never fail: the process would end
-	rand.Read(secret[:])
-	return newKey(id, scope, secret)
+func (m material) wipe() {
+	clear(m.secret[:])
+	wipe(m.aead)
 }
 
 // ID is what every ciphertext under the key names.
 func (k *Key) ID() causal.KeyID { return k.id }
-
-// Scope is what the key is for.
-func (k *Key) Scope() Scope { return k.scope }
 
 // NewNonce is a nonce for one Seal. It comes from the system's random source
 // each time and not from a buffer: a virtual machine that is cloned or restored
@@ -92,10 +84,10 @@ func (k *Key) NewNonce() (nonce [NonceSize]byte) {
 //
 // When the key was destroyed the error is ErrShredded and the result nil.
 func (k *Key) Seal(dst, plaintext, aad []byte, nonce *[NonceSize]byte) ([]byte, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if k.dead {
-		return nil, k.wrap("seal", ErrShredded)
+	k.s.mu.RLock() // so that nothing is wiped meanwhile
+	defer k.s.mu.RUnlock()
+	if err := k.usable(); err != nil {
+		return nil, k.wrap("seal", err)
 	}
 	return k.aead.Seal(dst, nonce[:], plaintext, aad), nil
 }
@@ -108,10 +100,10 @@ func (k *Key) Seal(dst, plaintext, aad []byte, nonce *[NonceSize]byte) ([]byte, 
 // ErrShredded when the key was destroyed; the result is then nil, and what lies
 // behind dst may have been overwritten.
 func (k *Key) Open(dst, ciphertext, aad []byte, nonce *[NonceSize]byte) ([]byte, error) {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	if k.dead {
-		return nil, k.wrap("open", ErrShredded)
+	k.s.mu.RLock()
+	defer k.s.mu.RUnlock()
+	if err := k.usable(); err != nil {
+		return nil, k.wrap("open", err)
 	}
 	plain, err := k.aead.Open(dst, nonce[:], ciphertext, aad)
 	if err != nil {
@@ -127,14 +119,23 @@ func (k *Key) wrap(op string, err error) error {
 	return fmt.Errorf("keystore: %s: key %s: %w", op, k.id, err)
 }
 
+// usable says why the key cannot be used. The store's lock is held, for reading at least.
+func (k *Key) usable() error {
+	switch {
+	case k.s.keys.entries[k.n].state == dead:
+		return ErrShredded
+	case k.s.closed:
+		return os.ErrClosed
+	}
+	return nil
+}
+
 // destroy wipes the key. The store's lock is held.
 func (k *Key) destroy() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.dead = true
-	clear(k.secret[:])
-	wipe(k.aead)
-	k.material = nil
+	if k.material != nil {
+		k.material.wipe()
+		k.material = nil
+	}
 }
 
 // wipe overwrites the cipher's own copy of the key, for which it has no method.

@@ -34,8 +34,7 @@ func TestSealIsXChaCha20Poly1305AsPublished(t *testing.T) {
 		21f9664c97637da9768812f615c68b13b52e
 		c0875924c1c7987947deafd8780acf49`)
 
-	k, err := newKey(causal.KeyID{1}, subject("a"), &secret)
-	must(t, err)
+	k := keyOf(t, causal.KeyID{1}, &secret)
 	got, err := k.Seal(nil, plaintext, aad, &nonce)
 	must(t, err)
 	if !bytes.Equal(got, want) {
@@ -52,7 +51,7 @@ func TestSealIsXChaCha20Poly1305AsPublished(t *testing.T) {
 }
 
 func TestWhateverIsChangedDoesNotOpen(t *testing.T) {
-	k := fixedKey(t, 1, subject("a"))
+	k := fixedKey(t, 1)
 	c := seal(t, k, "some plaintext")
 	open := func(ciphertext, aad []byte, nonce [NonceSize]byte) error {
 		_, err := k.Open(nil, ciphertext, aad, &nonce)
@@ -71,12 +70,12 @@ func TestWhateverIsChangedDoesNotOpen(t *testing.T) {
 	changed := c.nonce
 	changed[NonceSize-1]++
 	wantErr(t, open(c.ciphertext, c.aad, changed), ErrTampered)
-	_, err := fixedKey(t, 2, subject("a")).Open(nil, c.ciphertext, c.aad, &c.nonce)
+	_, err := fixedKey(t, 2).Open(nil, c.ciphertext, c.aad, &c.nonce)
 	wantErr(t, err, ErrTampered)
 }
 
 func TestSealAndOpenAppendAndWorkInPlace(t *testing.T) {
-	k := fixedKey(t, 1, subject("a"))
+	k := fixedKey(t, 1)
 	nonce := k.NewNonce()
 	out, err := k.Seal([]byte("before"), []byte("text"), nil, &nonce)
 	must(t, err)
@@ -108,7 +107,7 @@ func TestSealAndOpenAppendAndWorkInPlace(t *testing.T) {
 }
 
 func TestNoncesDiffer(t *testing.T) {
-	k := fixedKey(t, 1, subject("a"))
+	k := fixedKey(t, 1)
 	seen := make(map[[NonceSize]byte]bool)
 	for range 1000 {
 		seen[k.NewNonce()] = true

@@ -1,92 +1,103 @@
 package keystore
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 
 	"batpak/causal"
 )
 
-// Successor is a key for a scope whose key was destroyed. It is the scope's when the first event under it
-// is on record ([Store.Used]); until then the scope stays as it is. It fails as Renew does.
-func (s *Store) Successor(scope Scope) (*Key, error) { return s.Renew(scope) }
-
-// Used says that the log has one more event sealed under a key, for good.
+// Used says that the log has one more event sealed under a key, for good. It makes a successor the scope's
+// key.
 func (s *Store) Used(k *Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k.events++
+	s.settleScope(k)
+	s.keys.entries[k.n].events++
 }
 
 // Bind says that the log has one more event of a scope, sealed under the key with this id: what Used says,
-// by somebody who reads the log. The error is ErrScope when the key is known as one of another scope.
+// by somebody who reads the log. A key that the keyset does not have is noted as missing. The error is
+// ErrScope when the scope is bad, or the key is known as one of another scope.
 func (s *Store) Bind(scope Scope, id causal.KeyID) error {
+	if err := s.check("bind", scope); err != nil {
+		return err
+	}
+	hash := s.hash(scope)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := s.byID[id]
-	switch {
-	case k == nil:
-		return nil
-	case k.scope != scope:
+	n, ok := s.keys.byID[id]
+	if !ok {
+		n = s.keys.add(id, missing)
+	}
+	switch e := &s.keys.entries[n]; e.scope {
+	case scopeHash{}:
+		s.bind(n, hash)
+	case hash:
+	default:
 		return fmt.Errorf("keystore: bind %s: %w: key %s is of another", scope, ErrScope, id)
 	}
-	k.events++
+	s.keys.entries[n].events++
 	return nil
-}
-
-// Keys is the ids of a scope's keys that are not destroyed: what an erasure of it destroys. The error is
-// ErrKeyMissing when the scope never had a key, or ErrScope.
-func (s *Store) Keys(scope Scope) ([]causal.KeyID, error) {
-	k, err := s.Get(scope)
-	if errors.Is(err, ErrShredded) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return []causal.KeyID{k.ID()}, nil
 }
 
 // Events is how many events the log has under a key, as far as Used and Bind have said.
 func (s *Store) Events(id causal.KeyID) uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if k := s.byID[id]; k != nil {
-		return k.events
+	if e := s.keys.find(id); e != nil {
+		return e.events
 	}
 	return 0
 }
 
-// SetEvents is for somebody who has kept what AllEvents said.
+// SetEvents is for somebody who has kept what AllEvents said. It passes over a key that is not known.
 func (s *Store) SetEvents(id causal.KeyID, n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if k := s.byID[id]; k != nil {
-		k.events = n
+	if e := s.keys.find(id); e != nil {
+		e.events = n
 	}
 }
 
-// AllEvents is Events of every key that has some, ascending by id, as they were when the walk began.
+// AllEvents is Events of every key that has some, ascending by id, as they are at the call.
 func (s *Store) AllEvents() iter.Seq2[causal.KeyID, uint64] {
+	type count struct {
+		id     causal.KeyID
+		events uint64
+	}
+	s.mu.RLock()
+	counts := make([]count, 0, s.keys.count[live])
+	for i := range s.keys.entries {
+		if e := &s.keys.entries[i]; e.events > 0 {
+			counts = append(counts, count{e.id, e.events})
+		}
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(counts, func(a, b count) int { return bytes.Compare(a.id[:], b.id[:]) })
 	return func(yield func(causal.KeyID, uint64) bool) {
-		for _, k := range s.keys {
-			if k.events > 0 && !yield(k.id, k.events) {
+		for _, c := range counts {
+			if !yield(c.id, c.events) {
 				return
 			}
 		}
 	}
 }
 
-// Seen is the sequence up to which the durable keyset has what the log says: who binds which key, and
-// what was destroyed. A log is to be read from there when it is opened.
-func (s *Store) Seen() uint64 { return 1<<64 - 1 }
+// Seen is the sequence of the log that was last given to SetSeen: the keyset has all that the log says up
+// to there, as soon as it is flushed. When a keyset is loaded, a log is to be read from there.
+func (s *Store) Seen() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.seen
+}
 
 // SetSeen says that the log up to seq was told by Used, Bind and Destroy. The next Flush makes it durable.
-func (s *Store) SetSeen(seq uint64) {}
-
-// Low says that Reserve has something to do.
-func (s *Store) Low() bool { return false }
-
-// Reserve makes keys durable ahead of need, so that appends to new scopes need no flush.
-func (s *Store) Reserve() error { return nil }
+// It does not make the store dirty.
+func (s *Store) SetSeen(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = seq
+}

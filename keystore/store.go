@@ -1,9 +1,12 @@
 package keystore
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"sync"
 
@@ -14,54 +17,92 @@ import (
 // fileName is the keyset's name in the folder of the keys.
 const fileName = "keyset"
 
+// perm is for the owner alone: whoever reads the file may have the keys.
+const perm fs.FileMode = 0o600
+
+// Bounds of the reserve, in keys.
+const (
+	DefaultReserve = 64
+	maxReserve     = 16384
+)
+
+// Options is how a keyset is protected, and how far it looks ahead. The zero value is good.
+type Options struct {
+	// Wrapper protects the master key, under which the keys lie in the file. Nil leaves it in the file as it
+	// is. A keyset that is wrapped needs it to be loaded; one that is not, does not use it.
+	Wrapper Wrapper
+
+	// Reserve is how many keys are made durable ahead of need at least: 0 means DefaultReserve, a negative
+	// number none. When keys are needed fast there are more, up to 16384.
+	Reserve int
+}
+
 // Store is the keys of one journal. It is safe for concurrent use. Two stores
 // over one folder, in one process or two, would overwrite each other: keeping
 // the second one out is the caller's duty.
 type Store struct {
-	fsys        faultfs.FS
-	granularity Granularity
+	fsys    faultfs.FS
+	file    faultfs.File
+	head    *header
+	master  *master
+	reserve int // at least so many spares, unless it is 0
 
-	// flushing holds one token while a flush runs. A channel, because a mutex
-	// is not to be held across I/O.
+	// flushing holds one token while a flush runs; who has it owns what follows. A channel, because a
+	// mutex is not to be held across I/O.
 	flushing chan struct{}
+	state    state  // the one that is durable
+	placed   uint64 // records in the file that are or will be counted
+	rolled   []byte // the records from state.count to placed, when they were found and may not be durable
+	tail     bool   // there may be bytes behind the records
 
-	mu     sync.RWMutex // guards what follows, and is never held across I/O
-	latest map[Scope]*Key
-	byID   map[causal.KeyID]*Key
-	live   int
-
-	// keys is every key, destroyed ones too, in the order of the file. It only
-	// ever grows, and its elements stay: a flush reads a prefix of it unlocked.
-	keys []*Key
-
-	// changes counts mints and destructions; durable is what it was when the
-	// keyset on disk was taken. The store is dirty while they differ, and while
-	// found is set: the keyset was read from a folder that was not synced since.
-	changes, durable uint64
-	found            bool
+	mu        sync.RWMutex // guards what follows, and is never held across I/O
+	keys      table
+	fresh     map[uint32]*Key // keys that are not durable
+	opened    cache
+	spares    []uint32 // durable keys of nobody, from the end on; some may have been bound since
+	taken     int      // spares since the last refill
+	pending   []record // not in the file
+	uncounted []record // in the file, and in no durable state
+	wipes     []uint32 // keys that were destroyed for good, and are still in the file
+	seen      uint64
+	closed    bool
+	found     bool // it was loaded from a folder that was not synced since
 }
 
-func empty(fsys faultfs.FS, g Granularity) (*Store, error) {
+func (o Options) least() int {
+	switch {
+	case o.Reserve < 0:
+		return 0
+	case o.Reserve == 0:
+		return DefaultReserve
+	}
+	return min(o.Reserve, maxReserve)
+}
+
+// empty is a store with a master key of its own and no file.
+func empty(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store, error) {
 	if !g.valid() {
 		return nil, fmt.Errorf("keystore: %w: %s", ErrGranularity, g)
 	}
-	return &Store{
-		fsys:        fsys,
-		granularity: g,
-		flushing:    make(chan struct{}, 1),
-		latest:      make(map[Scope]*Key),
-		byID:        make(map[causal.KeyID]*Key),
-	}, nil
+	m, method, wrapped, err := makeMaster(ctx, g, o.Wrapper)
+	if err != nil {
+		return nil, err
+	}
+	h := &header{granularity: g, method: method, wrapped: wrapped}
+	rand.Read(h.file[:])
+	rand.Read(h.scopes[:])
+	return storeOf(fsys, h, m, o), nil
+}
+
+func storeOf(fsys faultfs.FS, h *header, m *master, o Options) *Store {
+	return &Store{fsys: fsys, head: h, master: m, reserve: o.least(), flushing: make(chan struct{}, 1),
+		keys: newTable(0), fresh: make(map[uint32]*Key)}
 }
 
 // New makes an empty keyset in the root of fsys, which must be a folder that
 // exists durably, and returns when it is durable itself. It fails with ErrExists
-// when there is a keyset, whatever its state.
-func New(fsys faultfs.FS, g Granularity) (*Store, error) {
-	s, err := empty(fsys, g)
-	if err != nil {
-		return nil, err
-	}
+// when there is a keyset, whatever its state. What the wrapper fails with is in its error.
+func New(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store, error) {
 	switch f, err := fsys.Open(fileName); {
 	case err == nil:
 		_ = f.Close() // only its being there was of interest
@@ -69,159 +110,364 @@ func New(fsys faultfs.FS, g Granularity) (*Store, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("keystore: new %s: %w", fileName, err)
 	}
-	if err := faultfs.Publish(fsys, fileName, encode(g, nil), perm); err != nil {
+	s, err := empty(ctx, fsys, g, o)
+	if err != nil {
+		return nil, err
+	}
+	if g != None {
+		s.pending = s.mintSpares(s.reserve)
+	}
+	if err := s.create(); err != nil {
 		return nil, fmt.Errorf("keystore: new %s: %w", fileName, err)
 	}
 	return s, nil
 }
 
-// Granularity is what the keyset was made with.
-func (s *Store) Granularity() Granularity { return s.granularity }
+// create publishes the file of a store that has all that it has in pending.
+func (s *Store) create() error {
+	s.state = state{number: 1, count: uint64(len(s.pending))}
+	first := state{number: 0, count: s.state.count}
+	b := make([]byte, 0, recordOffset(s.state.count))
+	b = append(b, s.head.encode()...)
+	b = append(b, first.encode(s.head.file)...)
+	b = append(b[:2*pageSize], s.state.encode(s.head.file)...)
+	b = appendRecords(b[:recordStart], s.pending, 0, randomTag(), s.head.file)
+	if err := faultfs.Publish(s.fsys, fileName, b, perm); err != nil {
+		return err
+	}
+	f, err := s.fsys.OpenFile(fileName, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	s.file, s.placed = f, s.state.count
+	s.uncounted, s.pending = s.pending, nil
+	for i := range s.uncounted {
+		s.number(&s.uncounted[i], uint64(i))
+	}
+	s.settle()
+	s.wipes = nil // a file that was just made has no key that was destroyed
+	s.state.wiped = s.state.count
+	return nil
+}
 
-// Len is the number of live keys, those that are not durable yet included.
+// Close forgets the keys, as well as they can be wiped, and closes the file. What is dirty is lost, and
+// who uses the store afterwards gets an error.
+func (s *Store) Close() error {
+	s.flushing <- struct{}{}
+	defer func() { <-s.flushing }()
+	s.mu.Lock()
+	for _, kept := range []map[uint32]*Key{s.fresh, s.opened.young, s.opened.old} {
+		for _, k := range kept {
+			k.destroy()
+		}
+	}
+	s.fresh, s.opened, s.closed = make(map[uint32]*Key), cache{}, true
+	s.master.wipe()
+	s.mu.Unlock()
+	return s.file.Close()
+}
+
+// Granularity is what the keyset was made with.
+func (s *Store) Granularity() Granularity { return s.head.granularity }
+
+// Method says how the master key is wrapped; Clear when it is not.
+func (s *Store) Method() string { return s.head.method }
+
+// Len is the number of live keys, those that are not durable yet included. Keys of no scope do not count.
 func (s *Store) Len() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.live
+	return s.keys.count[live]
+}
+
+// last is the scope's key that counts: the live one, or else its last one. The lock is held, for reading
+// at least.
+func (s *Store) last(hash scopeHash) (n uint32, state keyState, ok bool) {
+	s.keys.of(hash, func(at uint32, e *entry) bool {
+		if !ok || e.state == live {
+			n, state, ok = at, e.state, true
+		}
+		return state != live
+	})
+	return n, state, ok
+}
+
+// check refuses a scope that is not one of this keyset.
+func (s *Store) check(op string, scope Scope) error {
+	if err := scope.check(s.head.granularity); err != nil {
+		return fmt.Errorf("keystore: %s: %w", op, err)
+	}
+	return nil
 }
 
 // Get is the live key of a scope. The error is ErrShredded when the scope's key
-// was destroyed, ErrKeyMissing when it never had one, or ErrScope.
+// was destroyed, ErrKeyMissing when it never had one or the keyset does not have it, ErrScope, or that of
+// reading the keyset.
 func (s *Store) Get(scope Scope) (*Key, error) {
+	if err := s.check("get", scope); err != nil {
+		return nil, err
+	}
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.find(scope)
-}
-
-// find is Get with the lock held, for reading at least. Only scopes that are good
-// are ever found, so a scope is checked when it is not.
-func (s *Store) find(scope Scope) (*Key, error) {
-	k := s.latest[scope]
+	n, state, ok := s.last(s.hash(scope))
+	s.mu.RUnlock()
 	switch {
-	case k == nil:
-		if err := scope.check(s.granularity); err != nil {
-			return nil, fmt.Errorf("keystore: get: %w", err)
-		}
+	case !ok || state == missing:
 		return nil, fmt.Errorf("keystore: get: %s: %w", scope, ErrKeyMissing)
-	case k.dead:
+	case state == dead:
 		return nil, fmt.Errorf("keystore: get: %s: %w", scope, ErrShredded)
 	}
-	return k, nil
+	return s.key(n)
 }
 
 // ByID is the live key with an id, whatever its scope. The error is ErrShredded
-// when the key was destroyed, and ErrKeyMissing when the keyset has never had
-// it.
+// when the key was destroyed, ErrKeyMissing when the keyset does not have
+// it, or that of reading the keyset.
 func (s *Store) ByID(id causal.KeyID) (*Key, error) {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	k := s.byID[id]
-	switch {
-	case k == nil:
+	n, ok := s.keys.byID[id]
+	state := missing
+	if ok {
+		state = s.keys.entries[n].state
+	}
+	s.mu.RUnlock()
+	switch state {
+	case missing:
 		return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrKeyMissing)
-	case k.dead:
+	case dead:
 		return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrShredded)
 	}
-	return k, nil
+	return s.key(n)
 }
 
-// GetOrCreate is Get, and mints a key when the scope never had one. A minted key
+// GetOrCreate is Get, and gives the scope a key when it has none that was destroyed: one of the reserve, or
+// one that is minted. A minted key
 // is in memory only, and the store dirty, until a flush. The error is ErrShredded
-// when the scope's key was destroyed, or ErrScope.
+// when the scope's key was destroyed, ErrScope, or that of reading the keyset.
 func (s *Store) GetOrCreate(scope Scope) (*Key, error) {
-	if k, err := s.Get(scope); !errors.Is(err, ErrKeyMissing) {
+	k, err := s.Get(scope)
+	if !errors.Is(err, ErrKeyMissing) {
+		return k, err
+	}
+	hash := s.hash(scope)
+	s.mu.Lock()
+	// Once more: another caller may have been here since.
+	if _, state, ok := s.last(hash); ok && state != missing {
+		s.mu.Unlock()
+		return s.Get(scope)
+	}
+	n := s.takeKey()
+	s.bind(n, hash)
+	s.mu.Unlock()
+	return s.key(n)
+}
+
+// Successor is a key for a scope whose key was destroyed. It is the scope's when the first event under it
+// is on record, see [Store.Used]; until then the scope stays as it is. For any other scope it is
+// GetOrCreate.
+func (s *Store) Successor(scope Scope) (*Key, error) {
+	k, err := s.GetOrCreate(scope)
+	if !errors.Is(err, ErrShredded) {
 		return k, err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	// Once more: another caller may have been here since.
-	k, err := s.find(scope)
-	if errors.Is(err, ErrKeyMissing) {
-		return s.mint(scope)
+	n := s.takeKey()
+	s.mu.Unlock()
+	if k, err = s.key(n); err != nil {
+		return nil, err
 	}
-	return k, err
+	own := *k // the kept one may be another successor's some day
+	own.scope = s.hash(scope)
+	return &own, nil
 }
 
-// Renew is GetOrCreate, and also mints a key, with a new id, when the scope's key
-// was destroyed. What was sealed under the destroyed one stays shredded. The
-// error is ErrScope.
+// Renew is Successor, and the key is the scope's at once. What was sealed under the destroyed one stays
+// shredded.
 func (s *Store) Renew(scope Scope) (*Key, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k, err := s.find(scope)
-	if errors.Is(err, ErrKeyMissing) || errors.Is(err, ErrShredded) {
-		return s.mint(scope)
-	}
-	return k, err
-}
-
-// mint makes a key for a scope that was checked and has no live one. The lock is
-// held.
-func (s *Store) mint(scope Scope) (*Key, error) {
-	k, err := mint(scope)
+	k, err := s.Successor(scope)
 	if err != nil {
 		return nil, err
 	}
-	s.add(k)
-	s.changes++
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settleScope(k)
 	return k, nil
 }
 
-// add takes a key in. The lock is held. A tombstone never hides a live key.
-func (s *Store) add(k *Key) {
-	s.keys = append(s.keys, k)
-	s.byID[k.id] = k
-	if !k.dead {
-		s.live++
+// takeKey is a key of nobody: a durable one, or else a new one. The lock is held.
+func (s *Store) takeKey() (n uint32) {
+	for len(s.spares) > 0 {
+		last := len(s.spares) - 1
+		n, s.spares = s.spares[last], s.spares[:last]
+		if s.keys.entries[n].state == spare {
+			s.taken++
+			return n
+		}
 	}
-	if last := s.latest[k.scope]; last == nil || last.dead {
-		s.latest[k.scope] = k
+	s.taken++
+	id, secret := mint()
+	n = s.keys.add(id, spare)
+	s.pending = append(s.pending, record{typ: typeKey, id: id, body: s.master.seal(id, secret)})
+	s.fresh[n] = s.newKey(n, id, secret)
+	return n
+}
+
+// bind gives a key to a scope. The lock is held.
+func (s *Store) bind(n uint32, scope scopeHash) {
+	s.keys.bind(n, scope)
+	s.pending = append(s.pending, boundRecord(s.keys.entries[n].id, scope))
+}
+
+// settleScope binds a successor. The lock is held.
+func (s *Store) settleScope(k *Key) {
+	if e := &s.keys.entries[k.n]; e.scope == (scopeHash{}) {
+		s.bind(k.n, k.scope)
 	}
+}
+
+// key is the key of an entry, out of memory or the file.
+func (s *Store) key(n uint32) (*Key, error) {
+	s.mu.RLock()
+	e := s.keys.entries[n]
+	k := s.fresh[n]
+	if k == nil {
+		k = s.opened.young[n]
+	}
+	s.mu.RUnlock()
+	if k != nil {
+		return k, nil
+	}
+	return s.open(n, e.id, e.record)
+}
+
+// open reads a key from the file, unless it is still in memory after all.
+func (s *Store) open(n uint32, id causal.KeyID, at uint32) (*Key, error) {
+	var secret *[KeySize]byte
+	s.mu.RLock()
+	old := s.opened.old[n]
+	s.mu.RUnlock()
+	if old == nil {
+		var sealed [sealedSize]byte
+		off := recordOffset(uint64(at)) + sealedAt
+		if _, err := s.file.ReadAt(sealed[:], off); err != nil {
+			return nil, fmt.Errorf("keystore: read key %s: %w", id, err)
+		}
+		var ok bool
+		if secret, ok = s.master.open(id, sealed[:]); !ok {
+			s.mu.RLock()
+			gone := s.keys.entries[n].state == dead
+			s.mu.RUnlock()
+			if gone { // meanwhile
+				return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrShredded)
+			}
+			return nil, damaged(off, "key %s is not what was written", id)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys.entries[n].state == dead {
+		if secret != nil {
+			clear(secret[:])
+		}
+		return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrShredded)
+	}
+	k := s.opened.get(n)
+	switch {
+	case k == nil && old != nil:
+		k = old // dropped just now
+	case k == nil:
+		k = s.newKey(n, id, secret)
+	case secret != nil:
+		clear(secret[:])
+	}
+	s.opened.put(n, k)
+	return k, nil
+}
+
+// Keys is the ids of a scope's keys that are not destroyed: what an erasure of it destroys. The error is
+// ErrKeyMissing when the scope never had a key, or ErrScope.
+func (s *Store) Keys(scope Scope) ([]causal.KeyID, error) {
+	if err := s.check("keys", scope); err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var ids []causal.KeyID
+	known := false
+	s.keys.of(s.hash(scope), func(_ uint32, e *entry) bool {
+		known = true
+		if e.state != dead {
+			ids = append(ids, e.id)
+		}
+		return true
+	})
+	if !known {
+		return nil, fmt.Errorf("keystore: keys: %s: %w", scope, ErrKeyMissing)
+	}
+	slices.Reverse(ids)
+	return ids, nil
 }
 
 // Destroy wipes keys of a scope and returns the ids of those that it destroyed
 // now. In memory it takes effect at once, for holders of the key too; it is
-// durable after a flush.
+// durable after a flush, and then the file has nothing left of them.
 //
-// Without ids it destroys the scope's live key; it changes nothing when there is
-// none because it was destroyed before, and fails with ErrKeyMissing when the
+// Without ids it destroys all keys of the scope; it changes nothing when they
+// were destroyed before, and fails with ErrKeyMissing when the
 // scope never had one. With ids it destroys exactly those, and notes as destroyed
 // those that the keyset does not know: this is how an erasure that is on record
 // is applied to a keyset from before it, and a key that the scope got later is
 // left alone. The error is ErrScope for a scope that is bad, and when one of the
 // ids is of another scope; nothing is changed then.
 func (s *Store) Destroy(scope Scope, ids ...causal.KeyID) ([]causal.KeyID, error) {
+	if len(ids) == 0 {
+		var err error
+		if ids, err = s.Keys(scope); err != nil {
+			return nil, fmt.Errorf("keystore: destroy: %w", err)
+		}
+	}
+	if err := s.check("destroy", scope); err != nil {
+		return nil, err
+	}
+	hash := s.hash(scope)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := scope.check(s.granularity); err != nil {
-		return nil, fmt.Errorf("keystore: destroy: %w", err)
-	}
-	if len(ids) == 0 {
-		k := s.latest[scope]
-		if k == nil {
-			return nil, fmt.Errorf("keystore: destroy: %s: %w", scope, ErrKeyMissing)
+	for _, id := range ids {
+		if e := s.keys.find(id); e != nil && e.scope != hash && e.scope != (scopeHash{}) {
+			return nil, fmt.Errorf("keystore: destroy: %s: %w: key %s is of another", scope, ErrScope, id)
 		}
-		ids = []causal.KeyID{k.id}
-	}
-	if i := slices.IndexFunc(ids, func(id causal.KeyID) bool {
-		k := s.byID[id]
-		return k != nil && k.scope != scope
-	}); i >= 0 {
-		return nil, fmt.Errorf("keystore: destroy: %s: %w: key %s is of another", scope, ErrScope, ids[i])
 	}
 	var destroyed []causal.KeyID
 	for _, id := range ids {
-		switch k := s.byID[id]; {
-		case k == nil:
-			s.add(&Key{id: id, scope: scope, dead: true})
-		case k.dead:
-			continue
-		default:
-			k.destroy()
-			s.live--
+		if e := s.keys.find(id); e == nil || e.state != dead {
+			s.noteDead(id, hash)
+			destroyed = append(destroyed, id)
 		}
-		destroyed = append(destroyed, id)
-		s.changes++
 	}
 	return destroyed, nil
+}
+
+// noteDead destroys a key that is the scope's, or nobody's, or unknown. The lock is held.
+func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
+	n, ok := s.keys.byID[id]
+	if !ok {
+		n = s.keys.add(id, missing)
+	}
+	if s.keys.entries[n].scope == (scopeHash{}) {
+		s.keys.bind(n, scope)
+	}
+	s.keys.become(n, dead)
+	for _, k := range []*Key{s.fresh[n], s.opened.take(n)} {
+		if k != nil {
+			k.destroy()
+		}
+	}
+	delete(s.fresh, n)
+	if s.keys.entries[n].record == noRecord {
+		for i := range s.pending { // so that it never gets to the disk
+			if r := &s.pending[i]; r.typ == typeKey && r.id == id {
+				clear(r.body[:])
+			}
+		}
+	}
+	s.pending = append(s.pending, destroyedRecord(id, scope))
 }
