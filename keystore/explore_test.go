@@ -25,7 +25,8 @@ type (
 		c    sealed
 	}
 	erasing struct{ id causal.KeyID }
-	erased  struct { // acknowledged: it never opens again
+	seen    struct{ seq uint64 } // acknowledged: at least so much of the log needs no reading
+	erased  struct {             // acknowledged: it never opens again
 		id     causal.KeyID
 		name   string
 		sealed [sealedSize]byte // zero when it was found destroyed
@@ -268,7 +269,9 @@ func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) error {
 		case 6:
 			err = u.sealAll(u.Renew, name("a"), name("f"))
 		case 7:
-			if u.Low() {
+			u.SetSeen(uint64(step))
+			if err = u.flush(u.Flush); err == nil {
+				u.ack(seen{uint64(step)})
 				err = u.flush(u.Reserve)
 			}
 		case 8:
@@ -296,7 +299,7 @@ func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
 	keysets := []string{} // one of these is there; none at all when there are none
 	var gone []erased
 	going := map[causal.KeyID]bool{}
-	made := false
+	made, read := false, uint64(0)
 	for _, p := range acked {
 		switch p := p.(type) {
 		case flushing:
@@ -309,6 +312,8 @@ func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
 			going[p.id] = true
 		case erased:
 			gone = append(gone, p)
+		case seen:
+			read = p.seq
 		}
 	}
 	if _, err := fs.Stat(fsys, fileName); made && errors.Is(err, fs.ErrNotExist) {
@@ -319,6 +324,9 @@ func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
 	}
 	if keys := u.dump(); !slices.Contains(keysets, keys) && keys != "" {
 		return faulttest.Violated("the keyset is neither the old one nor a new one:\n%s", keys)
+	}
+	if u.Seen() < read {
+		return faulttest.Violated("it has seen %d, and had seen %d", u.Seen(), read)
 	}
 	if err := u.bind(); err != nil {
 		return err
@@ -413,10 +421,15 @@ func (u *user) goOn(n int) error {
 }
 
 func TestExploreKeyset(t *testing.T) {
-	for name, m := range map[string]faultfs.Model{"POSIX": faultfs.POSIX, "ext4": faultfs.Ext4, "Btrfs": faultfs.Btrfs} {
-		t.Run(name, func(t *testing.T) {
-			test := faulttest.Test{Model: m, Steps: 18, Run: exploredWorkload, Check: exploredCheck}
-			r := faulttest.Explore(t, test, faulttest.Options{Recover: 1, RecoverKills: 1})
+	for _, on := range []struct {
+		name  string
+		model faultfs.Model
+		steps int
+		each  int // recovery, is explored
+	}{{"POSIX", faultfs.POSIX, 18, 2}, {"ext4", faultfs.Ext4, 9, 3}, {"Btrfs", faultfs.Btrfs, 9, 3}} {
+		t.Run(on.name, func(t *testing.T) {
+			test := faulttest.Test{Model: on.model, Steps: on.steps, Run: exploredWorkload, Check: exploredCheck}
+			r := faulttest.Explore(t, test, faulttest.Options{Recover: on.each, RecoverKills: on.each})
 			t.Logf("%s%v", r, r.Elapsed)
 		})
 	}

@@ -90,7 +90,7 @@ func randomTag() uint32 {
 }
 
 // flush is Flush, with some new spares. The order is what makes it safe: the records are durable before a
-// state counts them, and that before anything is wiped that it says is destroyed.
+// state counts them, and before anything is wiped that they say is destroyed.
 func (s *Store) flush(spares int) error {
 	s.flushing <- struct{}{}
 	defer func() { <-s.flushing }()
@@ -101,7 +101,7 @@ func (s *Store) flush(spares int) error {
 	n := len(s.pending)
 	b := appendRecords(nil, records, s.placed, randomTag(), s.head.file)
 	seen, found := s.seen, s.found
-	nothing := len(records) == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.state.seen
+	nothing := len(records) == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.safe
 	s.mu.Unlock()
 	if nothing {
 		return nil
@@ -124,7 +124,7 @@ func (s *Store) flush(spares int) error {
 	s.placed += uint64(len(records))
 	s.uncounted = append(s.uncounted, records...)
 	s.pending = append([]record(nil), s.pending[n:]...)
-	counting := len(s.uncounted) > 0 || seen != s.state.seen || s.state.count != s.placed
+	counting := len(s.uncounted) > 0 || seen != s.safe || s.state.count != s.placed
 	s.mu.Unlock()
 	if counting {
 		if err := s.count(seen); err != nil {
@@ -155,7 +155,7 @@ func (s *Store) secure() error {
 			return err
 		}
 	}
-	if _, err := s.file.WriteAt(s.state.encode(s.head.file), s.state.offset()); err != nil {
+	if err := s.writeState(); err != nil {
 		return err
 	}
 	if err := s.file.Sync(); err != nil {
@@ -164,7 +164,7 @@ func (s *Store) secure() error {
 	if err := s.fsys.SyncDir("."); err != nil {
 		return fmt.Errorf("sync its folder: %w", err)
 	}
-	s.rolled = nil
+	s.rolled, s.lasting = nil, true
 	return nil
 }
 
@@ -184,23 +184,51 @@ func (s *Store) place(b []byte) error {
 			return err
 		}
 	}
-	if err := s.file.SyncData(); err != nil {
+	if err := s.sync(); err != nil {
 		return err
 	}
 	s.tail = false
 	return nil
 }
 
-// count writes the next state, which counts all records that are placed.
+// count writes the next state, which counts all records that are placed. They are found without it too, so
+// only what the log was seen of has to be synced at once: the next flush syncs the rest.
 func (s *Store) count(seen uint64) error {
-	next := state{number: s.state.number + 1, count: s.placed, seen: seen, wiped: s.state.wiped}
-	if _, err := s.file.WriteAt(next.encode(s.head.file), next.offset()); err != nil {
+	if !s.lasting { // or neither page might be whole
+		if err := s.sync(); err != nil {
+			return err
+		}
+	}
+	was := s.state
+	s.state = state{number: was.number + 1, count: s.placed, seen: seen, wiped: s.wiped}
+	s.lasting = false
+	if seen == s.safe {
+		return s.writeState()
+	}
+	if err := s.sync(); err != nil {
 		return err
+	}
+	s.safe = seen
+	return nil
+}
+
+func (s *Store) writeState() error {
+	_, err := s.file.WriteAt(s.state.encode(s.head.file), s.state.offset())
+	return err
+}
+
+// sync makes durable what was written, and the state. That is written again for it: when a sync failed, its
+// page may look clean and not be on disk.
+func (s *Store) sync() error {
+	if !s.lasting {
+		if err := s.writeState(); err != nil {
+			return err
+		}
 	}
 	if err := s.file.SyncData(); err != nil {
 		return err
 	}
-	s.state = next
+	s.lasting = true
 	return nil
 }
 
@@ -254,9 +282,9 @@ func (s *Store) wipeRecords(keys []uint32) error {
 			return err
 		}
 	}
-	if err := s.file.SyncData(); err != nil {
+	if err := s.sync(); err != nil {
 		return err
 	}
-	s.state.wiped = s.state.count
+	s.wiped = s.state.count
 	return nil
 }

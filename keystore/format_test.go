@@ -207,8 +207,8 @@ func TestIntactChecksumsDoNotExcuseBadContents(t *testing.T) {
 		"no method":           edit(44, 0),
 		"wrapped too long":    edit(50, 0xff, 0xff),
 		"no wrapped key":      edit(50, 0, 0),
-		"unknown type":        edit(rec(0)+4, 4),
-		"padding in a record": edit(rec(0)+5, 1),
+		"unknown type":        edit(rec(2)+4, 4),
+		"padding in a record": edit(rec(2)+5, 1),
 		"same key twice":      edit(rec(0)+16, second...),
 		"key of two scopes":   edit(rec(3)+16, one[rec(2)+16:][:16]...),
 	} {

@@ -67,7 +67,7 @@ func loadFile(ctx context.Context, fsys faultfs.FS, f faultfs.File, g Granularit
 	if err := r.readRecords(); err != nil {
 		return nil, err
 	}
-	s.keys, s.state, s.seen, s.found = r.keys, r.state, r.state.seen, true
+	s.keys, s.state, s.wiped, s.safe, s.seen, s.found = r.keys, r.state, r.state.wiped, r.state.seen, r.state.seen, true
 	s.placed, s.rolled, s.tail, s.wipes = r.placed, r.rolled, r.tail, r.wipes
 	for n := range s.keys.entries {
 		if s.keys.entries[n].state == spare {

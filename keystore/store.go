@@ -50,7 +50,10 @@ type Store struct {
 	// flushing holds one token while a flush runs; who has it owns what follows. A channel, because a
 	// mutex is not to be held across I/O.
 	flushing chan struct{}
-	state    state  // the one that is durable
+	state    state  // the last one that was written
+	lasting  bool   // and it is durable
+	wiped    uint64 // what the next state says of it
+	safe     uint64 // what was seen, as it is durable
 	placed   uint64 // records in the file that are or will be counted
 	rolled   []byte // the records from state.count to placed, when they were found and may not be durable
 	tail     bool   // there may be bytes behind the records
@@ -146,7 +149,7 @@ func (s *Store) create() error {
 	}
 	s.settle()
 	s.wipes = nil // a file that was just made has no key that was destroyed
-	s.state.wiped = s.state.count
+	s.wiped, s.lasting = s.state.count, true
 	return nil
 }
 

@@ -203,7 +203,7 @@ func TestARetryAfterAnErasureGetsItsReceipt(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keystore.Load(faultfs.Sub(d, "keys"), keystore.Entity)
+	keys, err := keystore.Load(t.Context(), faultfs.Sub(d, "keys"), keystore.Entity, keystore.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,6 +214,7 @@ func TestARetryAfterAnErasureGetsItsReceipt(t *testing.T) {
 	if err := keys.Flush(); err != nil {
 		t.Fatal(err)
 	}
+	keys.Close()
 
 	j = openFS(t, d, o)
 	again := mustAppend(t, j, b)

@@ -100,7 +100,7 @@ func (j *Journal) open(ctx context.Context) error {
 	}
 	created := m == nil
 	if created {
-		if m, err = create(j.fsys, j.opts); err != nil {
+		if m, err = create(ctx, j.fsys, j.opts); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func (j *Journal) open(ctx context.Context) error {
 	}
 	j.name, j.lineage, j.seal = m.name, m.lineage, m.seal
 	if m.seal != keystore.None {
-		j.keys, err = keystore.Load(faultfs.Sub(j.fsys, keysDir), m.seal)
+		j.keys, err = keystore.Load(ctx, faultfs.Sub(j.fsys, keysDir), m.seal, j.opts.Keys)
 		if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, keystore.ErrNotExist) {
 			return fmt.Errorf("journal: %w: %w", ErrDamaged, err)
 		}
@@ -198,6 +198,9 @@ func (j *Journal) Close() error {
 }
 
 func (j *Journal) closeFiles() {
+	if j.keys != nil {
+		j.keys.Close()
+	}
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	for _, s := range j.segs {

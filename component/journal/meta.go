@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func loadMeta(fsys faultfs.FS) (*meta, error) {
 // create makes an empty journal in a directory that has no meta: folders, keyset and first
 // segment, and the meta last, so that a journal without meta never held an event. What an
 // interrupted creation left is replaced.
-func create(fsys faultfs.FS, o Options) (*meta, error) {
+func create(ctx context.Context, fsys faultfs.FS, o Options) (*meta, error) {
 	if err := CheckName(o.Name); err != nil {
 		return nil, err
 	}
@@ -123,9 +124,11 @@ func create(fsys faultfs.FS, o Options) (*meta, error) {
 		return nil, fmt.Errorf("journal: create: %w", err)
 	}
 	if m.seal != keystore.None {
-		if _, err := keystore.New(faultfs.Sub(fsys, keysDir), m.seal); err != nil {
+		keys, err := keystore.New(ctx, faultfs.Sub(fsys, keysDir), m.seal, o.Keys)
+		if err != nil {
 			return nil, fmt.Errorf("journal: create keyset: %w", err)
 		}
+		keys.Close()
 	}
 	f, err := prepareSegment(fsys, o.SegmentBytes, nil)
 	if err != nil {
@@ -179,21 +182,16 @@ func clearInterrupted(fsys faultfs.FS) error {
 	return nil
 }
 
-// checkNoKeys returns nil when there is no keyset, or one without keys.
+// checkNoKeys returns nil when there is no keyset, or one that was made and never used.
 func checkNoKeys(keys faultfs.FS) error {
-	for g := keystore.Entity; g <= keystore.Subject; g++ {
-		s, err := keystore.Load(keys, g)
-		switch {
-		case errors.Is(err, keystore.ErrNotExist):
-			return nil
-		case errors.Is(err, keystore.ErrGranularity):
-			continue
-		case err != nil:
-			return err
-		case s.Len() > 0:
-			return fmt.Errorf("journal: the keyset has %d keys", s.Len())
-		}
+	s, err := keystore.Inspect(keys)
+	switch n := s.Live + s.Destroyed + s.Missing; {
+	case errors.Is(err, keystore.ErrNotExist):
 		return nil
+	case err != nil:
+		return err
+	case n > 0:
+		return fmt.Errorf("journal: the keyset has %d keys", n)
 	}
 	return nil
 }

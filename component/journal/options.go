@@ -50,6 +50,9 @@ type Options struct {
 	// keystore.Unspecified means None for a new one, and whatever it is for one that exists.
 	Seal keystore.Granularity
 
+	// Keys says how the payload keys are protected, and how many are made ahead of need.
+	Keys keystore.Options
+
 	// Gates judge every append. Nil permits all. They run on the journal's sequencer, one event
 	// after the other: all appends wait for a slow one.
 	Gates *gates.Chain

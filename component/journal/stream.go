@@ -104,6 +104,8 @@ func (j *Journal) Payload(ev *causal.Event) (data []byte, state causal.PayloadSt
 		return nil, causal.Shredded, nil
 	case errors.Is(err, keystore.ErrKeyMissing):
 		return nil, causal.KeyMissing, nil
+	case errors.Is(err, keystore.ErrTampered):
+		return nil, causal.Opened, fmt.Errorf("journal: event %d (%s): %w", ev.Seq, ev.ID, ErrTampered)
 	}
-	return nil, causal.Opened, fmt.Errorf("journal: event %d (%s): %w", ev.Seq, ev.ID, ErrTampered)
+	return nil, causal.Opened, j.readable(fmt.Errorf("journal: event %d (%s): %w", ev.Seq, ev.ID, err))
 }
