@@ -185,7 +185,7 @@ func TestWrapperKeepsItsOwnCopyOfTheSecret(t *testing.T) {
 }
 
 // fixedWrapped is what each method makes of fixed salts and nonces.
-func fixedWrapped(t *testing.T) map[string][]byte {
+func fixedWrapped(t testing.TB) map[string][]byte {
 	h := passphraseHead{cost: Cost{Memory: 256, Time: 2, Threads: 4}, salt: [16]byte([]byte("sixteen of salt."))}
 	nonce := [NonceSize]byte([]byte("twenty-four of a nonce.."))
 	p := passphrase(t, wrapText, cheap)
