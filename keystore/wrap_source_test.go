@@ -91,7 +91,7 @@ func TestSourcesRefuseWhatIsNotAKeyAndDoNotShowIt(t *testing.T) {
 		"not hex":             "key-env:" + setenv(t, text[:54]+tail),
 		"not base64":          "key-env:" + setenv(t, strings.Repeat("*", 34)+tail),
 		"both alphabets":      "key-env:" + setenv(t, "+-"+strings.Repeat("A", 42-len(tail))+tail[1:]),
-		"sloppy base64":       "key-env:" + setenv(t, strings.Repeat("A", 42)+"B="),
+		"sloppy base64":       "key-env:" + setenv(t, strings.Repeat("Q", 42)+"B="),
 		"bytes in a variable": "key-env:" + setenv(t, strings.ReplaceAll(string(wrapKEK[:]), "\x00", "x")),
 		"two lines":           "key-file:" + secretFile(t, text+"\n\n"),
 		"zeros":               "key-file:" + secretFile(t, string(make([]byte, 32))),

@@ -299,6 +299,25 @@ func TestRedirectToTheActiveServerIsFollowed(t *testing.T) {
 	}
 }
 
+func TestRedirectFromHTTPSToHTTPIsRefused(t *testing.T) {
+	active := newServer(t)
+	secure := httptest.NewTLSServer(http.RedirectHandler(active.URL+"/v1/transit/encrypt/journal", http.StatusTemporaryRedirect))
+	t.Cleanup(secure.Close)
+	w := transit(t, active, func(c *vault.Config) { c.Address, c.CACert, c.AllowHTTP = secure.URL, caFile(t, secure), true })
+	_, err := w.Wrap(t.Context(), &masterKey, masterContext)
+	wantErr(t, err, vault.ErrUnavailable)
+	if !strings.Contains(err.Error(), "from https to http") || len(active.seen) != 0 {
+		t.Fatalf("error is %v, and the other server was asked %q", err, active.seen)
+	}
+}
+
+func caFile(t *testing.T, s *httptest.Server) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
+	return path
+}
+
 func TestRequestIsAsVaultHasIt(t *testing.T) {
 	s := newServer(t)
 	s.namespace = "team/a"
@@ -418,11 +437,9 @@ func TestSourceReadsTheEnvironmentAsVaultDoes(t *testing.T) {
 	s.Server = httptest.NewTLSServer(s)
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // of handshakes that are to fail
 	t.Cleanup(s.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	must(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600))
 	t.Setenv("VAULT_ADDR", s.URL)
 	t.Setenv("VAULT_NAMESPACE", "team")
-	t.Setenv("VAULT_CACERT", ca)
+	t.Setenv("VAULT_CACERT", caFile(t, s.Server))
 	t.Setenv("VAULT_TOKEN", testToken+"\n")
 	sources := map[string]keystore.Source{"vault": vault.Source}
 	for _, text := range []string{"vault:journal", "vault:transit/journal"} {
