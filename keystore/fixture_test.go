@@ -106,10 +106,10 @@ func fixed(n int) (causal.KeyID, *[KeySize]byte) {
 func fixedKey(t testing.TB, n int) *Key {
 	t.Helper()
 	id, secret := fixed(n)
-	return keyOf(t, id, secret)
+	return soloKey(t, id, secret)
 }
 
-func keyOf(t testing.TB, id causal.KeyID, secret *[KeySize]byte) *Key {
+func soloKey(t testing.TB, id causal.KeyID, secret *[KeySize]byte) *Key {
 	t.Helper()
 	s, err := empty(t.Context(), nil, Subject, bare)
 	must(t, err)

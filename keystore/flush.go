@@ -83,6 +83,11 @@ func (s *Store) mintSpares(n int) []record {
 	return records
 }
 
+func randomSalt() (s salt) {
+	rand.Read(s[:])
+	return s
+}
+
 func randomTag() uint32 {
 	var b [4]byte
 	rand.Read(b[:])

@@ -34,7 +34,7 @@ func TestSealIsXChaCha20Poly1305AsPublished(t *testing.T) {
 		21f9664c97637da9768812f615c68b13b52e
 		c0875924c1c7987947deafd8780acf49`)
 
-	k := keyOf(t, causal.KeyID{1}, &secret)
+	k := soloKey(t, causal.KeyID{1}, &secret)
 	got, err := k.Seal(nil, plaintext, aad, &nonce)
 	must(t, err)
 	if !bytes.Equal(got, want) {

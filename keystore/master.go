@@ -1,10 +1,10 @@
 package keystore
 
 import (
+	"bytes"
 	"context"
 	"crypto/cipher"
 	"crypto/rand"
-	"errors"
 	"fmt"
 
 	"batpak/causal"
@@ -17,7 +17,7 @@ import (
 const Clear = "clear"
 
 const (
-	masterContext = "batpak.master.v1\x00" // and the granularity
+	masterContext = "batpak.master.v1\x00" // and the granularity, and the salt of the scopes
 	keyContext    = "batpak.key.v1\x00"
 )
 
@@ -38,54 +38,49 @@ func (m *master) String() string { return "master key" }
 // GoString is String.
 func (m *master) GoString() string { return m.String() }
 
-// makeMaster makes a master key, and wraps it for the header.
-func makeMaster(ctx context.Context, g Granularity, w Wrapper) (m *master, method string, wrapped []byte, err error) {
+// makeMaster makes a master key, and wraps it into the header, whose salts are set.
+func (h *header) makeMaster(ctx context.Context, w Wrapper) (*master, error) {
 	secret := new([KeySize]byte)
 	defer clear(secret[:])
 	rand.Read(secret[:])
-	if m, err = newMaster(secret); err != nil {
-		return nil, "", nil, err
+	m, err := newMaster(secret)
+	if err != nil {
+		return nil, err
 	}
 	if w == nil {
-		return m, Clear, append([]byte(nil), secret[:]...), nil
+		h.method, h.wrapped = Clear, bytes.Clone(secret[:])
+		return m, nil
 	}
-	wrapped, err = w.Wrap(ctx, secret, wrapContext(g))
-	if err != nil {
-		return nil, "", nil, fmt.Errorf("keystore: wrap the master key: %w", err)
+	h.method = w.Method()
+	if h.wrapped, err = wrapMaster(ctx, w, secret, h.context()); err != nil {
+		return nil, fmt.Errorf("keystore: wrap the master key: %w", err)
 	}
-	if n := len(wrapped); n == 0 || n > MaxWrapped {
-		return nil, "", nil, fmt.Errorf("keystore: wrap the master key: %s gave %d bytes, and at most %d are kept", w.Method(), n, MaxWrapped)
-	}
-	return m, w.Method(), wrapped, nil
+	return m, nil
 }
 
 // unwrap gets the master key out of a header.
 func (h *header) unwrap(ctx context.Context, w Wrapper) (*master, error) {
-	var secret *[KeySize]byte
-	switch {
-	case h.method == Clear:
+	if h.method == Clear {
 		if len(h.wrapped) != KeySize {
 			return nil, damaged(0, "the master key has %d bytes", len(h.wrapped))
 		}
-		secret = (*[KeySize]byte)(h.wrapped)
-	case w == nil:
-		return nil, fmt.Errorf("keystore: load %s: %w by %s: give the key that it is wrapped with", fileName, ErrWrapped, h.method)
-	case w.Method() != h.method:
-		return nil, fmt.Errorf("keystore: load %s: %w by %s, not by %s", fileName, ErrWrapped, h.method, w.Method())
-	default:
-		var err error
-		if secret, err = w.Unwrap(ctx, h.wrapped, wrapContext(h.granularity)); err != nil {
-			return nil, fmt.Errorf("keystore: load %s: unwrap the master key: %w", fileName, err)
-		}
-		if secret == nil {
-			return nil, errors.New("keystore: unwrap the master key: there is none")
-		}
+		m, err := newMaster((*[KeySize]byte)(h.wrapped))
+		clear(h.wrapped)
+		return m, err
+	}
+	secret, err := unwrapMaster(ctx, w, h.method, h.wrapped, h.context())
+	if err != nil {
+		return nil, fmt.Errorf("keystore: load %s: unwrap the master key: %w", fileName, err)
 	}
 	defer clear(secret[:])
 	return newMaster(secret)
 }
 
-func wrapContext(g Granularity) []byte { return append([]byte(masterContext), byte(g)) }
+// context is what the wrapped master key belongs to: this keyset, and no other.
+func (h *header) context() []byte {
+	b := append([]byte(masterContext), byte(h.granularity))
+	return append(b, h.scopes[:]...)
+}
 
 // seal is a key for its record. A key's id is random and used for one key, so it is the nonce.
 func (m *master) seal(id causal.KeyID, secret *[KeySize]byte) (sealed [sealedSize]byte) {

@@ -2,9 +2,9 @@ package keystore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -87,13 +87,12 @@ func empty(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Sto
 	if !g.valid() {
 		return nil, fmt.Errorf("keystore: %w: %s", ErrGranularity, g)
 	}
-	m, method, wrapped, err := makeMaster(ctx, g, o.Wrapper)
+	h := &header{granularity: g}
+	h.file, h.scopes = randomSalt(), randomSalt()
+	m, err := h.makeMaster(ctx, o.Wrapper)
 	if err != nil {
 		return nil, err
 	}
-	h := &header{granularity: g, method: method, wrapped: wrapped}
-	rand.Read(h.file[:])
-	rand.Read(h.scopes[:])
 	return storeOf(fsys, h, m, o), nil
 }
 
@@ -126,15 +125,26 @@ func New(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store
 	return s, nil
 }
 
+// encodeFile is a whole file with these records, all durable.
+func encodeFile(h *header, records []record, seen uint64) ([]byte, state) {
+	n := uint64(len(records))
+	first := state{number: 0, count: n, seen: seen, wiped: n}
+	second := state{number: 1, count: n, seen: seen, wiped: n}
+	b := make([]byte, 0, recordOffset(n))
+	b = append(b, h.encode()...)
+	b = append(b, first.encode(h.file)...)
+	b = append(b[:2*pageSize], second.encode(h.file)...)
+	return appendRecords(b[:recordStart], records, 0, randomTag(), h.file), second
+}
+
 // create publishes the file of a store that has all that it has in pending.
 func (s *Store) create() error {
-	s.state = state{number: 1, count: uint64(len(s.pending))}
-	first := state{number: 0, count: s.state.count}
-	b := make([]byte, 0, recordOffset(s.state.count))
-	b = append(b, s.head.encode()...)
-	b = append(b, first.encode(s.head.file)...)
-	b = append(b[:2*pageSize], s.state.encode(s.head.file)...)
-	b = appendRecords(b[:recordStart], s.pending, 0, randomTag(), s.head.file)
+	var b []byte
+	b, s.state = encodeFile(s.head, s.pending, 0)
+	if s.head.method == Clear {
+		defer clear(b[:pageSize])
+		clear(s.head.wrapped)
+	}
 	if err := faultfs.Publish(s.fsys, fileName, b, perm); err != nil {
 		return err
 	}
@@ -149,7 +159,7 @@ func (s *Store) create() error {
 	}
 	s.settle()
 	s.wipes = nil // a file that was just made has no key that was destroyed
-	s.wiped, s.lasting = s.state.count, true
+	s.wiped, s.lasting = s.state.wiped, true
 	return nil
 }
 
@@ -474,3 +484,18 @@ func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
 	}
 	s.pending = append(s.pending, destroyedRecord(id, scope))
 }
+
+// String says how many keys there are.
+func (s *Store) String() string {
+	st := s.Stats()
+	return fmt.Sprintf("keys by %s: %d live, %d destroyed", st.Granularity, st.Live, st.Destroyed)
+}
+
+// GoString is String.
+func (s *Store) GoString() string { return s.String() }
+
+// Format writes String for every verb and flag: what is secret is behind the store.
+func (s *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalText is String.
+func (s *Store) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -121,8 +121,8 @@ func validMethod(method string) bool {
 	return len(method) >= 1 && len(method) <= 32
 }
 
-// sealedSize is how long a master key is when it is sealed here: nonce, key and tag.
-const sealedSize = NonceSize + KeySize + Overhead
+// wrappedSize is how long a master key is when it is sealed here: nonce, key and tag.
+const wrappedSize = NonceSize + KeySize + Overhead
 
 // sealMaster appends the nonce and the key sealed under kek to the head, and
 // authenticates all of the head. The method is authenticated too, so that one
@@ -135,7 +135,7 @@ func sealMaster(kek *[32]byte, method string, head []byte, nonce *[NonceSize]byt
 }
 
 // openMaster is the inverse of sealMaster; sealed is what stands behind the head,
-// sealedSize bytes.
+// wrappedSize bytes.
 func openMaster(kek *[32]byte, method string, head, sealed, context []byte) (*[32]byte, error) {
 	aead := newAEAD(kek)
 	defer wipe(aead)

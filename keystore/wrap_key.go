@@ -54,14 +54,14 @@ func (k *RawKey) wrap(ctx context.Context, nonce *[NonceSize]byte, key *[32]byte
 	if err := k.ready(ctx, "wrap"); err != nil {
 		return nil, err
 	}
-	head := append(make([]byte, 0, 1+sealedSize), rawKeyForm)
+	head := append(make([]byte, 0, 1+wrappedSize), rawKeyForm)
 	return sealMaster((*[32]byte)(*k.secret.bytes), RawKeyMethod, head, nonce, key, context), nil
 }
 
 // Unwrap implements [Wrapper].
 func (k *RawKey) Unwrap(ctx context.Context, wrapped, context []byte) (*[32]byte, error) {
-	if len(wrapped) != 1+sealedSize {
-		return nil, malformed(RawKeyMethod, "%d bytes, want %d", len(wrapped), 1+sealedSize)
+	if len(wrapped) != 1+wrappedSize {
+		return nil, malformed(RawKeyMethod, "%d bytes, want %d", len(wrapped), 1+wrappedSize)
 	}
 	if wrapped[0] != rawKeyForm {
 		return nil, malformed(RawKeyMethod, "unknown form %d", wrapped[0])

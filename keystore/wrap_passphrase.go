@@ -132,8 +132,8 @@ func (h *passphraseHead) append(b []byte) []byte {
 // parsePassphraseHead checks everything that can be checked before any work is
 // done or memory taken.
 func parsePassphraseHead(wrapped []byte) (h passphraseHead, err error) {
-	if len(wrapped) != passphraseHeadSize+sealedSize {
-		return h, malformed(PassphraseMethod, "%d bytes, want %d", len(wrapped), passphraseHeadSize+sealedSize)
+	if len(wrapped) != passphraseHeadSize+wrappedSize {
+		return h, malformed(PassphraseMethod, "%d bytes, want %d", len(wrapped), passphraseHeadSize+wrappedSize)
 	}
 	if wrapped[0] != passphraseForm {
 		return h, malformed(PassphraseMethod, "unknown form %d", wrapped[0])
@@ -161,7 +161,7 @@ func (p *Passphrase) wrap(ctx context.Context, h passphraseHead, nonce *[NonceSi
 		return nil, err
 	}
 	defer clear(kek[:])
-	head := h.append(make([]byte, 0, passphraseHeadSize+sealedSize))
+	head := h.append(make([]byte, 0, passphraseHeadSize+wrappedSize))
 	return sealMaster(kek, PassphraseMethod, head, nonce, key, context), nil
 }
 
