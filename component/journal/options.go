@@ -50,6 +50,11 @@ type Options struct {
 	// keystore.Unspecified means None for a new one, and whatever it is for one that exists.
 	Seal keystore.Granularity
 
+	// RequireSubject refuses appends that name no data subject with ErrInvalid, in a journal that
+	// seals by subject: their payloads would be in clear, out of reach of an erasure. A journal that
+	// seals otherwise does not open with it.
+	RequireSubject bool
+
 	// Gates judge every append. Nil permits all. They run on the journal's sequencer, one event
 	// after the other: all appends wait for a slow one.
 	Gates *gates.Chain
