@@ -33,11 +33,14 @@ func (s *sequencer) renew(b *Batch) error {
 		if !ok {
 			continue
 		}
-		if next := s.successors[scope]; next != nil && next.staged {
+		next := s.successors[scope]
+		if next != nil && next.staged {
 			continue
 		}
-		if _, err := s.j.keys.Get(scope); !errors.Is(err, keystore.ErrShredded) {
-			continue // what else there is to say about it, its event says
+		if next == nil { // else it is erased: it has not got its successor
+			if _, err := s.j.keys.Get(scope); !errors.Is(err, keystore.ErrShredded) {
+				continue // what else there is to say about it, its event says
+			}
 		}
 		if err := s.renewScope(scope, &h); err != nil {
 			return err
