@@ -194,6 +194,7 @@ func (s *sequencer) erase(r *request) error {
 	if err != nil {
 		return err
 	}
+	delete(s.successors, e.scope)
 	r.receipts = []codec.Receipt{rc}
 	s.group.erasure = r
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -70,12 +71,21 @@ func remembers(tb testing.TB) bool {
 	return s.Seen() != math.MaxUint64
 }
 
-// patient says whether a keystore waits for the first use of a successor before a scope has it.
-func waitsForUse(tb testing.TB) bool {
-	tb.Helper()
-	s, err := keystore.New(realDir(tb, tempDir(tb)), keystore.Kind)
+// waitsForUse says whether the keystore waits for the first use of a successor before a scope has it.
+var waitsForUse = sync.OnceValue(func() bool {
+	dir, err := os.MkdirTemp("", "keys")
 	if err != nil {
-		tb.Fatal(err)
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		panic(err)
+	}
+	defer root.Close()
+	s, err := keystore.New(faultfs.Dir(root), keystore.Kind)
+	if err != nil {
+		panic(err)
 	}
 	scope, _ := keystore.Kind.Scope(&causal.Header{Kind: 0x1001})
 	for _, step := range []func() error{
@@ -84,12 +94,12 @@ func waitsForUse(tb testing.TB) bool {
 		func() error { _, err := s.Successor(scope); return err },
 	} {
 		if err := step(); err != nil {
-			tb.Fatal(err)
+			panic(err)
 		}
 	}
 	_, err = s.Get(scope)
 	return errors.Is(err, keystore.ErrShredded)
-}
+})
 
 func TestAnErasureIsOnRecordAndItsEventsNeverOpenAgain(t *testing.T) {
 	t.Parallel()
