@@ -270,8 +270,10 @@ func asTheLogSays(j *journal.Journal, events []causal.Event) error {
 		if dead[ev.Enc.Key] {
 			want = causal.Shredded
 		}
-		if _, state, err := j.Payload(ev); err != nil || state != want {
-			return fmt.Errorf("event %d is %s, want %s: %w", ev.Seq, state, want, err)
+		if _, state, err := j.Payload(ev); err != nil {
+			return err
+		} else if state != want {
+			return fmt.Errorf("event %d is %s, want %s", ev.Seq, state, want)
 		}
 	}
 	return nil
