@@ -289,3 +289,70 @@ func TestNoFileHasThePlaintext(t *testing.T) {
 	}
 	search("keyset from before, closed")
 }
+
+// A checkpoint hides the log up to its sequence from the keyset, so there is none that the keyset on disk
+// does not know of.
+func TestACheckpointWaitsForTheKeyset(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	in := faultfs.Inject(d)
+	o := journal.Options{Name: "shred", Seal: keystore.Entity, SegmentBytes: small}
+	j := openFS(t, in, o)
+	mustAppend(t, j, &journal.Batch{Events: []journal.Append{event("a", 1), event("b", 2)}})
+	fail := keysFail
+	fail.Sticky = true
+	in.Add(fail)
+	if _, err := j.Shred(t.Context(), erasureOf("a")); !errors.Is(err, journal.ErrStorage) {
+		t.Fatalf("got %v", err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(d.dir, "checkpoint")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a checkpoint: %v", err)
+	}
+	j = openFS(t, d, o)
+	wantStates(t, j, causal.Shredded, causal.Opened, causal.Plain)
+}
+
+// A log from before the keyset goes on from there, and the keyset must not take what comes for what it has seen.
+func TestAKeysetThatIsAheadOfTheLogGoesBack(t *testing.T) {
+	t.Parallel()
+	if !remembers(t) {
+		t.Skip("this keystore does not keep what it has seen")
+	}
+	d := newDisk(t)
+	o := journal.Options{Name: "shred", Seal: keystore.Entity, SegmentBytes: small}
+	j := openFS(t, d, o)
+	mustAppend(t, j, one(event("a", 1)))
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, d.dir)
+	j = openFS(t, d, o)
+	for i := range uint64(9) {
+		mustAppend(t, j, one(event("a", i)))
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m := files(t, d.dir)
+	for name, b := range before {
+		if !strings.HasPrefix(name, "keys/") {
+			m[name] = b
+		}
+	}
+	dir := tempDir(t)
+	place(t, dir, m)
+	j = openDir(t, dir, o)
+	now := tempDir(t) // as a process that is killed now leaves it
+	place(t, now, files(t, dir))
+	keys, err := keystore.Load(faultfs.Sub(realDir(t, now), "keys"), keystore.Entity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys.Seen() != 1 {
+		t.Errorf("the keyset has seen event %d of 1", keys.Seen())
+	}
+	wantStates(t, j, causal.Opened)
+}
