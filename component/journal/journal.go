@@ -66,7 +66,7 @@ type Journal struct {
 
 // Open opens the journal in the root of fsys, or creates one there when the directory is empty
 // and o has a name. It takes the directory's lock, reads what the last process left, finishes or
-// undoes what a crash interrupted, and refuses what it cannot trust: ErrLocked, ErrForeign,
+// undoes what a crash interrupted, applies the erasures on record to the keyset, and refuses what it cannot trust: ErrLocked, ErrForeign,
 // ErrGranularity, ErrDamaged (with a *DamageError, or the keystore's error), ErrInvalid for o. When
 // ctx ends while the log is being read, so does Open.
 func Open(ctx context.Context, fsys faultfs.FS, o Options) (*Journal, error) {
