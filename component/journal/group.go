@@ -96,10 +96,10 @@ func (g *group) finish(s *segment, first uint64) []byte {
 
 // reset makes the group empty and keeps its memory, unless that grew out of the ordinary.
 func (g *group) reset() {
+	clear(g.clear)
 	if cap(g.buf) > 2*groupBytes {
 		g.buf, g.clear = nil, nil
 	}
 	clear(g.events) // drops references to other groups
-	clear(g.clear)
 	*g = group{buf: g.buf[:0], clear: g.clear[:0], events: g.events[:0], keys: g.keys[:0], renewed: g.renewed[:0]}
 }

@@ -211,6 +211,7 @@ func (s *sequencer) undo(m stageMark) {
 		}
 	}
 	clear(g.events[m.events:])
+	clear(g.clear[m.clear:])
 	g.events, g.buf, g.clear = g.events[:m.events], g.buf[:m.buf], g.clear[:m.clear]
 	for _, scope := range g.renewed[m.renewed:] {
 		s.successors[scope].staged = false
