@@ -90,7 +90,7 @@ func (j *Journal) SubmitShred(e Erasure, done func(Shredded, error)) error {
 	if err := j.Poisoned(); err != nil {
 		return err
 	}
-	x := &erasing{Erasure: e, scope: scope}
+	x := &erasing{Erasure: e.clone(), scope: scope}
 	r := &request{erasing: x, bytes: int64(eventRoom + len(e.Reason) + len(e.Actor))}
 	r.done = func(receipts []codec.Receipt, err error) {
 		if err != nil {
@@ -116,6 +116,23 @@ func (e *Erasure) payload() *codec.Erasure {
 		Entity: e.Entity, Kind: e.Kind, Category: e.Category, Event: e.Event, Subject: e.Subject,
 		Reason: e.Reason, Actor: e.Actor,
 	}
+}
+
+// clone returns a copy that shares nothing with what the caller may change.
+func (e Erasure) clone() Erasure {
+	if e.Entity != nil {
+		at := *e.Entity
+		e.Entity = &at
+	}
+	if e.Kind != nil {
+		kind := *e.Kind
+		e.Kind = &kind
+	}
+	if e.Category != nil {
+		category := *e.Category
+		e.Category = &category
+	}
+	return e
 }
 
 func checkErasure(e *Erasure) error {
