@@ -101,6 +101,13 @@ var waitsForUse = sync.OnceValue(func() bool {
 	return errors.Is(err, keystore.ErrShredded)
 })
 
+// snapshot is killed or lost while a journal runs.
+func (d *disk) snapshot(how func() image) image {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return how()
+}
+
 func TestAnErasureIsOnRecordAndItsEventsNeverOpenAgain(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t)
@@ -149,9 +156,7 @@ func TestAnErasureIsOnRecordAndItsEventsNeverOpenAgain(t *testing.T) {
 	for _, how := range []string{"closed", "without caches", "killed"} {
 		switch how {
 		case "killed":
-			d.mu.Lock()
-			im := d.lost(nothing)
-			d.mu.Unlock()
+			im := d.snapshot(func() image { return d.lost(nothing) })
 			j.Close()
 			d = im.boot(t)
 		default:
@@ -350,7 +355,7 @@ func TestTheCountOfEventsIsExactAcrossOpens(t *testing.T) {
 				n += 2
 			}
 			if n%4 == 2 { // as a process that was killed leaves it, with the last checkpoint
-				im := d.killed()
+				im := d.snapshot(d.killed)
 				j.Close()
 				d = im.boot(t)
 			}
