@@ -89,6 +89,45 @@ func FuzzUnmarshalAppend(f *testing.F) {
 	})
 }
 
+func FuzzUnmarshalErasure(f *testing.F) {
+	for _, e := range []codec.Body{
+		&codec.Erasure{Subject: "p", Reason: "r", Actor: "a", Keys: []causal.KeyID{{1}, {2}}, Events: 3},
+		&codec.Erasure{Entity: &causal.Coordinate{Scope: "s", Entity: "e"}, Reason: "r"},
+		&codec.Renewal{Kind: ptr(causal.Kind(0x1001)), Key: causal.KeyID{1}},
+		&codec.Renewal{Category: ptr(uint8(1)), Key: causal.KeyID{1}},
+	} {
+		b, err := codec.Marshal(nil, codec.Msgpack, e)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, into := range []func() codec.Body{
+			func() codec.Body { return new(codec.Erasure) }, func() codec.Body { return new(codec.Renewal) },
+		} {
+			in, again := into(), into()
+			var err error
+			if n := allocated(func() { err = codec.Unmarshal(b, codec.Msgpack, in) }); n > uint64(64<<10+20*len(b)) {
+				t.Errorf("%x: %d bytes allocated for %d", b, n, len(b))
+			}
+			if err != nil {
+				if !errors.Is(err, codec.ErrMalformed) {
+					t.Errorf("%x: %v", b, err)
+				}
+				continue
+			}
+			out, err := codec.Marshal(nil, codec.Msgpack, in)
+			if err != nil {
+				t.Fatalf("%x: %v", b, err)
+			}
+			if err := codec.Unmarshal(out, codec.Msgpack, again); err != nil || !reflect.DeepEqual(in, again) {
+				t.Errorf("%x: %v\n in %+v\nout %+v", b, err, in, again)
+			}
+		}
+	})
+}
+
 // same compares two appends by what they mean: an empty list is none.
 func same(a, b *codec.Append) bool {
 	x, y := *a, *b

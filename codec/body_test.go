@@ -44,6 +44,8 @@ func bodies(t testing.TB) []codec.Body {
 		&codec.StatusRequest{}, &codec.Status{Journal: "j", Lineage: aLineage, State: codec.NodeServing, Head: 1, Durable: 2, Published: 3, Segments: 4, Bytes: 5, Streams: 6, Keys: 7, Gates: []string{"g"}, Signer: "N", Version: "1"},
 		&codec.ShredRequest{Entity: &causal.Coordinate{Scope: "s", Entity: "e"}, Reason: "r", Actor: "a"}, &codec.ShredRequest{Category: ptr(uint8(0)), Reason: "r"},
 		&codec.ShredReply{Receipt: aReceipt, Keys: []causal.KeyID{causal.KeyID(count(0, 16))}, Events: 3},
+		&codec.Erasure{Subject: "p", Reason: "r", Actor: "a", Keys: []causal.KeyID{causal.KeyID(count(0, 16))}, Events: 3}, &codec.Erasure{Event: anID, Reason: "r", Keys: []causal.KeyID{}},
+		&codec.Renewal{Kind: ptr(causal.Kind(0x1001)), Key: causal.KeyID(count(0, 16))},
 		&codec.ErrorReply{Code: codec.CodeDenied, Message: "no", Retry: true, Gate: "g", Details: map[string]any{"code": "x", "n": uint64(1), "list": []any{int64(-1), 1.5, nil, true}}},
 	}
 }
@@ -186,6 +188,12 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 		"status with a key":   {`{"x":1}`, codec.JSON, new(codec.StatusRequest)},
 		"shred of nothing":    {`{"reason":"r"}`, codec.JSON, new(codec.ShredRequest)},
 		"shred of two":        {`{"reason":"r","kind":1,"subject":"p"}`, codec.JSON, new(codec.ShredRequest)},
+		"erasure of nothing":  {`{"reason":"r","keys":[],"events":0}`, codec.JSON, new(codec.Erasure)},
+		"erasure of two":      {`{"reason":"r","keys":[],"events":0,"kind":1,"subject":"p"}`, codec.JSON, new(codec.Erasure)},
+		"erasure of no keys":  {`{"reason":"r","events":0,"kind":1}`, codec.JSON, new(codec.Erasure)},
+		"short erased key":    {"\x84\xa6reason\xa1r\xa4kind\x05\xa6events\x00\xa4keys\x91\xc4\x02ab", codec.Msgpack, new(codec.Erasure)},
+		"2^32-1 erased keys":  {"\x84\xa6reason\xa1r\xa4kind\x05\xa6events\x00\xa4keys\xdd\xff\xff\xff\xff", codec.Msgpack, new(codec.Erasure)},
+		"renewal of no key":   {`{"kind":1}`, codec.JSON, new(codec.Renewal)},
 		"sideways graph":      {`{"id":"018bcfe5-6800-7000-8011-2233445566ff","direction":"down"}`, codec.JSON, new(codec.GraphRequest)},
 		"JSON cut off":        {`{"kind":1`, codec.JSON, new(codec.Append)},
 	} {

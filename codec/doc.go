@@ -60,6 +60,23 @@
 // and MsgpackToJSON say how), and an envelope is the object that EnvelopeJSON makes, of which
 // a reader needs the key envelope alone.
 //
+// # System events
+//
+// What a node itself appends has a payload of a body too: Erasure for causal.KindShred, Renewal for
+// causal.KindRenew. They are maps in MessagePack, read like a reply: strictly, but keys that are not
+// known are passed over.
+//
+//	entity    map {scope, entity}   exactly one of entity, kind, category, event and subject:
+//	kind      uint16                which key scope it is about
+//	category  uint8
+//	event     bin 16
+//	subject   str
+//	reason    str                   of an erasure: why
+//	actor     str                   of an erasure: who asked for it; may be left out
+//	keys      array of bin 16       of an erasure: the keys it destroys, perhaps none
+//	events    uint                  of an erasure: how many events those keys sealed
+//	key       bin 16                of a renewal: the new key
+//
 // # Payload types
 //
 // A Registry says which Go type the payload of a kind and schema has, for typed appends and

@@ -108,6 +108,17 @@ func (c *Client) VerifyReceipt(ctx context.Context, r codec.Receipt) (codec.Veri
 	return reply, err
 }
 
+// Shred erases every payload of one key scope for good: exactly one of the request's Entity, Kind,
+// Category, Event and Subject is set, the one that the journal seals by, and a Reason. The reply has the
+// receipt of the event that has the erasure on record. The error matches ErrNotFound when nothing was ever
+// sealed for the scope. After any other error but a refusal the erasure may have been done or not, and
+// asking again is safe: it is on record again then, and has no keys to destroy.
+func (c *Client) Shred(ctx context.Context, r codec.ShredRequest) (codec.ShredReply, error) {
+	var reply codec.ShredReply
+	err := c.ask(ctx, "shred", &r, &reply)
+	return reply, err
+}
+
 // Status returns how the node is.
 func (c *Client) Status(ctx context.Context) (codec.Status, error) {
 	var reply codec.Status

@@ -17,7 +17,7 @@ import (
 var (
 	ErrInvalid     = errors.New("invalid")     // the request will never be right
 	ErrDenied      = errors.New("denied")      // a gate said no
-	ErrNotFound    = errors.New("not found")   // no such event
+	ErrNotFound    = errors.New("not found")   // no such event, or nothing to erase
 	ErrConflict    = errors.New("conflict")    // a condition did not hold, or the key was used for other content
 	ErrShredded    = errors.New("shredded")    // the payload was erased
 	ErrTooLarge    = errors.New("too large")   // over a limit

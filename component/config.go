@@ -61,6 +61,10 @@ type Config struct {
 	// keystore.Unspecified takes what the journal has; a new one is not sealed then.
 	Seal keystore.Granularity
 
+	// RequireSubject refuses appends that name no data subject, in a journal that seals by subject:
+	// an erasure would not reach their payloads. With another Seal the node does not open.
+	RequireSubject bool
+
 	// Gates judge every append. Nil permits everything.
 	Gates *gates.Chain
 

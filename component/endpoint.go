@@ -66,6 +66,7 @@ func endpoints() []*endpoint {
 		{name: "open", form: "open", serve: (*Node).serveOpen, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "open-scope", form: "open.*", serve: (*Node).serveOpen, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "verify", form: "verify", serve: (*Node).serveVerify, pendingMsgs: few, pendingBytes: fewSize},
+		{name: "shred", form: "shred", serve: (*Node).serveShred, intake: true, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "status", form: "status", serve: (*Node).serveStatus, pendingMsgs: few, pendingBytes: fewSize},
 	}
 }
@@ -75,7 +76,7 @@ func endpoints() []*endpoint {
 // would also match every append, or every event that goes onward. Requests to an endpoint that
 // match "*" or "*.*" too come twice, and the stray handler lets them go; appends never do.
 var strays = []string{"*", "*.*", "append.*.*.>", "head.*.*.>",
-	"batch.*.>", "get.*.>", "read.*.>", "open.*.>", "verify.*.>", "status.*.>"}
+	"batch.*.>", "get.*.>", "read.*.>", "open.*.>", "verify.*.>", "shred.*.>", "status.*.>"}
 
 // register adds the endpoints to the service, and the subscriptions for strays.
 func (n *Node) register() error {

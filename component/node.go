@@ -151,7 +151,7 @@ func (n *Node) openJournal(ctx context.Context) error {
 	}
 	var err error
 	n.journal, err = journal.Open(ctx, fsys, journal.Options{
-		Name: n.cfg.Name, Seal: n.cfg.Seal, Gates: n.cfg.Gates,
+		Name: n.cfg.Name, Seal: n.cfg.Seal, RequireSubject: n.cfg.RequireSubject, Gates: n.cfg.Gates,
 		SegmentBytes: n.cfg.SegmentBytes, MaxPayload: n.cfg.MaxPayload,
 		QueueEvents: n.cfg.QueueEvents, QueueBytes: n.cfg.QueueBytes,
 		IdempotencyKeys: n.cfg.IdempotencyKeys, IdempotencyAge: n.cfg.IdempotencyAge,

@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"bytes"
 	"io/fs"
 	"maps"
+	"slices"
 
 	"batpak/faultfs"
 )
@@ -58,8 +60,18 @@ func (j *Journal) checkpointDue() bool {
 func (j *Journal) writeCheckpoint() {
 	j.mu.RLock()
 	st := state{seq: j.visible, heads: maps.Clone(j.heads), keys: j.window.clone()}
+	if j.keys != nil {
+		for id, n := range j.keys.AllEvents() { // they change with visible, under the lock
+			st.sealed = append(st.sealed, sealedUnder{id, n})
+		}
+	}
 	segs := len(j.segs) - 1
 	j.mu.RUnlock()
+	if err := j.keysSeen(st.seq); err != nil {
+		j.logger.Warn("checkpoint not written", "why", err)
+		return
+	}
+	slices.SortFunc(st.sealed, func(a, b sealedUnder) int { return bytes.Compare(a.id[:], b.id[:]) })
 	b := encodeCheckpoint(j.lineage, &st)
 	if err := faultfs.Publish(j.fsys, checkpointName, b, 0o600); err != nil {
 		j.logger.Warn("checkpoint not written", "why", err)
@@ -68,4 +80,14 @@ func (j *Journal) writeCheckpoint() {
 	j.mu.Lock()
 	j.checkpointSize, j.checkpointSegs = int64(len(b)), segs
 	j.mu.Unlock()
+}
+
+// keysSeen makes durable that the keyset has what the log says up to seq. Without that a checkpoint of
+// seq would hide the log from a keyset that still has to learn from it.
+func (j *Journal) keysSeen(seq uint64) error {
+	if j.keys == nil {
+		return nil
+	}
+	j.keys.SetSeen(seq)
+	return j.keys.Flush()
 }

@@ -6,6 +6,7 @@ import (
 
 	"batpak/causal"
 	"batpak/codec"
+	"batpak/keystore"
 )
 
 // check applies to a batch the rules that need no state, and returns how many bytes to count for
@@ -50,6 +51,9 @@ func (j *Journal) checkAppend(a *Append) (size int, err error) {
 	if err := codec.Check(a.Data); err != nil {
 		return 0, fmt.Errorf("journal: %w: payload: %w", ErrInvalid, err)
 	}
+	if a.Subject == "" && j.opts.RequireSubject {
+		return 0, invalid("the event names no data subject, so its payload would not be sealed")
+	}
 	if a.Subject != "" {
 		if err := causal.CheckName("subject", a.Subject); err != nil {
 			return 0, fmt.Errorf("journal: %w: %w", ErrInvalid, err)
@@ -70,6 +74,22 @@ func (j *Journal) checkAppend(a *Append) (size int, err error) {
 			return 0, invalid("cause %d is the nil id", i)
 		}
 	}
-	return eventRoom + j.gateRoom + len(a.Data) + meta + 8*len(a.Meta) + 34*len(a.Causes) +
+	if a.Renew && j.keys != nil { // the event that says so
+		size = eventRoom + len(a.Scope) + len(a.Entity) + len(a.Subject)
+	}
+	return size + eventRoom + j.gateRoom + len(a.Data) + meta + 8*len(a.Meta) + 34*len(a.Causes) +
 		len(a.Scope) + len(a.Entity) + len(a.Subject) + len(a.Bypass), nil
+}
+
+// checkSubjects refuses Options.RequireSubject where it cannot be kept. The meta is nil for a journal that
+// is to be created.
+func (j *Journal) checkSubjects(m *meta) error {
+	seal := j.opts.Seal
+	if m != nil {
+		seal = m.seal
+	}
+	if j.opts.RequireSubject && seal != keystore.Subject {
+		return invalid("a data subject can be required of every event when the journal seals by subject, not by %s", seal)
+	}
+	return nil
 }

@@ -18,6 +18,8 @@ const (
 	checkpointName  = "checkpoint"
 	checkpointMagic = "batpkchk"
 
+	checkpointFormat = 2
+
 	// A checkpoint is worth its writing when the log has grown by so many bytes, and by so many
 	// times the size of the last checkpoint.
 	checkpointEvery = 256 << 20
@@ -26,9 +28,16 @@ const (
 
 // state is what the events up to seq leave in memory.
 type state struct {
-	seq   uint64
-	heads map[causal.Stream]causal.Head
-	keys  window
+	seq    uint64
+	heads  map[causal.Stream]causal.Head
+	keys   window
+	sealed []sealedUnder // ascending by id
+}
+
+// sealedUnder is how many events are sealed under a payload key.
+type sealedUnder struct {
+	id     causal.KeyID
+	events uint64
 }
 
 var errCheckpoint = errors.New("checkpoint is unusable")
@@ -36,9 +45,9 @@ var errCheckpoint = errors.New("checkpoint is unusable")
 // encodeCheckpoint returns the bytes of the checkpoint file, the same for the same state; see the
 // package doc.
 func encodeCheckpoint(lineage causal.Lineage, st *state) []byte {
-	b := make([]byte, 0, 64+len(st.heads)*96+st.keys.len()*24)
+	b := make([]byte, 0, 64+len(st.heads)*96+(st.keys.len()+len(st.sealed))*24)
 	b = append(b, checkpointMagic...)
-	b = binary.LittleEndian.AppendUint32(b, formatVersion)
+	b = binary.LittleEndian.AppendUint32(b, checkpointFormat)
 	b = append(b, lineage[:]...)
 	b = binary.LittleEndian.AppendUint64(b, st.seq)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(st.heads)))
@@ -61,6 +70,11 @@ func encodeCheckpoint(lineage causal.Lineage, st *state) []byte {
 			b = append(b, k.hash[:]...)
 			b = binary.LittleEndian.AppendUint64(b, k.seq)
 		}
+	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(st.sealed)))
+	for _, k := range st.sealed {
+		b = append(b, k.id[:]...)
+		b = binary.LittleEndian.AppendUint64(b, k.events)
 	}
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
@@ -114,14 +128,14 @@ func loadCheckpoint(fsys faultfs.FS, lineage causal.Lineage, st *state) (size in
 }
 
 func decodeCheckpoint(b []byte, lineage causal.Lineage, st *state) error {
-	if len(b) < 8+4+16+8+8+4+4 {
+	if len(b) < 8+4+16+8+8+4+8+4 {
 		return fmt.Errorf("%w: too short", errCheckpoint)
 	}
 	sum := len(b) - 4
 	if string(b[:8]) != checkpointMagic || crc32.Checksum(b[:sum], castagnoli) != binary.LittleEndian.Uint32(b[sum:]) {
 		return fmt.Errorf("%w: checksum mismatch", errCheckpoint)
 	}
-	if binary.LittleEndian.Uint32(b[8:]) != formatVersion || causal.Lineage(b[12:28]) != lineage {
+	if binary.LittleEndian.Uint32(b[8:]) != checkpointFormat || causal.Lineage(b[12:28]) != lineage {
 		return fmt.Errorf("%w: another format or lineage", errCheckpoint)
 	}
 	r := fields{b: b[28:sum]}
@@ -147,6 +161,13 @@ func decodeCheckpoint(b []byte, lineage causal.Lineage, st *state) error {
 			g.keys[k] = r.u64()
 		}
 		st.keys.gens = append(st.keys.gens, g)
+	}
+	st.sealed = make([]sealedUnder, 0, min(r.u64peek(), uint64(len(r.b)/24)))
+	for n := r.u64(); n > 0 && !r.short; n-- {
+		var k sealedUnder
+		copy(k.id[:], r.bytes(len(k.id)))
+		k.events = r.u64()
+		st.sealed = append(st.sealed, k)
 	}
 	if r.short || len(r.b) > 0 {
 		return fmt.Errorf("%w: impossible lengths", errCheckpoint)

@@ -21,6 +21,7 @@ func manyHeads(n, step uint64) *state {
 		g.keys[keyHash{byte(at * 37), byte(at)}] = at / 2 // two of one sequence
 	}
 	st.keys.gens = []*generation{g}
+	st.sealed = []sealedUnder{{causal.KeyID{1}, n}, {causal.KeyID{2}, 1}}
 	return st
 }
 

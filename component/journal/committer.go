@@ -12,6 +12,7 @@ type committer struct {
 	failedGen uint64 // groups up to this generation were built on one that was not written
 	failed    bool
 	prep      preparer
+	reserve   reserver
 	entries   []indexEntry // scratch
 }
 
@@ -34,8 +35,12 @@ func (c *committer) run() {
 		}
 		j.replies <- reqs
 		j.returned <- g
+		if j.keys != nil && j.keys.Low() {
+			c.reserve.want()
+		}
 	}
 	c.prep.close()
+	c.reserve.close()
 }
 
 // write takes a group through fence, write and sync, and makes it visible. An error means that
@@ -67,7 +72,15 @@ func (c *committer) write(g *group) error {
 	if err := s.file.SyncData(); err != nil {
 		return j.poisonWith(fmt.Errorf("sync %s: %w", s.name, err))
 	}
+	if g.erasure != nil {
+		if err := c.erase(g.erasure); err != nil {
+			return j.poisonWith(err)
+		}
+	}
 	c.publish(s, g, len(frames))
+	if g.erasure != nil {
+		c.finishErasure(g.erasure)
+	}
 	return nil
 }
 
@@ -84,7 +97,11 @@ func (c *committer) publish(s *segment, g *group, size int) {
 
 	j.mu.Lock()
 	for i := range g.events {
-		j.heads[g.events[i].stream] = g.events[i].head
+		e := &g.events[i]
+		j.heads[e.stream] = e.head
+		if e.key != nil {
+			j.keys.Used(e.key)
+		}
 	}
 	for _, k := range g.keys {
 		j.window.add(k.hash, k.seq, k.millis)

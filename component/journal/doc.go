@@ -21,6 +21,28 @@
 // pays one sync; many share it. Gates see the journal as it will be just before their event, staged
 // events included. A refusal is answered in order too, after the sync of what it was based on.
 //
+// # Erasing
+//
+// Shred erases a key scope: it appends an event that says so, makes that durable, destroys the scope's
+// keys, makes the keyset durable, and answers. The request goes the way of an append, and is a barrier: it
+// is staged when all before it is visible, and nothing is staged behind it before it is visible itself. So
+// what it covers is what was appended before it, the count of that is exact, and what comes behind it
+// finds an erased scope. Gates forget what they derived from payloads.
+//
+// An append into an erased scope is refused, unless it asks to renew it. Then an event that names
+// the new key is staged in front of its batch, once for each scope, in the same group: both are durable, or
+// neither is. A batch that is refused leaves the scope erased. What is staged behind a renewal sees it.
+//
+// Both kinds of event (causal.KindShred and KindRenew) are one stream, of the entity "erasures" at
+// causal.SystemScope, are never sealed, and pass the gates with the reasons "shred" and "renew". Their payloads
+// are codec.Erasure and codec.Renewal.
+//
+// The log has the last word on keys. Every sealed event names its key, and so the log says which scope has
+// which key, how many events it seals, and whether it was destroyed; Open tells the keyset what it reads.
+// The keyset knows up to which sequence it has been told. When that is before the checkpoint, as
+// in a keyset that was put back from a backup, the checkpoint is not used and the whole log is read. What
+// Open has destroyed is durable before the journal is handed out, and after the log is.
+//
 // # What fails
 //
 //   - When a write or a sync of a segment fails, the journal is poisoned: that group and all after it
@@ -29,6 +51,10 @@
 //     group was written: its batches get ErrStorage, the staged state returns to the durable one, and
 //     groups that were built upon it are staged again. The keyset stays dirty, so that the next
 //     group that seals flushes again.
+//   - When the keyset cannot be flushed after the event of an erasure is durable, the erasure stays: it is
+//     visible, the keys are gone from memory, and its caller gets ErrStorage, because the disk may
+//     still have them. The next flush, or Open, removes them there.
+//   - An event of an erasure that cannot be read is a DamageError: it may be one that has to be applied.
 //   - What was acknowledged is durable, and stays.
 //
 // # Files
@@ -38,7 +64,7 @@
 //	segments/%016x.seg      the log; the name is the first event's sequence
 //	segments/%016x.idx      a sealed segment's index: a cache
 //	segments/next.tmp       a segment that is being prepared
-//	checkpoint              heads and idempotency keys at a sequence: a cache
+//	checkpoint              heads, idempotency keys, events per payload key at a sequence: a cache
 //	keys/                   the keyset (package keystore)
 //
 // Segments and keys are the truth. Caches carry checksums; one that is missing or damaged is made
@@ -116,7 +142,7 @@
 // The checkpoint:
 //
 //	8   "batpkchk"
-//	4   format, 1
+//	4   format, 2
 //	16  lineage
 //	8   sequence of the last event it covers
 //	8   number of streams; for each, ascending by sequence: 2 length and scope, 2 length and entity,
@@ -124,9 +150,12 @@
 //	4   number of generations of idempotency keys, oldest first; for each: 8 youngest key's
 //	    milliseconds, 8 number of keys; for each, ascending by sequence, then hash: 16 hash of
 //	    the key, 8 sequence
+//	8   number of payload keys that seal events; for each, ascending by id: 16 id, 8 number of
+//	    events, of keys that were destroyed too
 //	4   CRC32C of all before
 //
-// So that one state has one file: a reader does not rely on the order.
+// So that one state has one file: a reader does not rely on the order. A checkpoint is written only when
+// the keyset on disk has been told as much of the log. One of another format is as good as none.
 //
 // The hash of a key is the first half of SHA-256 over lineage, length of the scope (2 bytes,
 // big-endian), scope, key. Of the content that came with a key nothing is kept but the event itself: a

@@ -29,7 +29,8 @@ var (
 	ErrBusy = errors.New("queue is full")
 
 	// ErrStorage: nothing of the batch was written, for example because the disk is full or
-	// the keys could not be flushed. Retry when the cause is gone.
+	// the keys could not be flushed. Retry when the cause is gone. Of an erasure, it may be on
+	// record, with keys that are still on disk.
 	ErrStorage = errors.New("storage failed")
 
 	// ErrPoisoned: a write or a sync failed, and what the disk holds is not known. Appends fail
@@ -42,7 +43,7 @@ var (
 
 // Errors of reading.
 var (
-	// ErrNotFound: no event with that id or sequence.
+	// ErrNotFound: no event with that id or sequence, or nothing to erase.
 	ErrNotFound = errors.New("no such event")
 
 	// ErrTampered: a sealed payload does not open under its own key.

@@ -48,6 +48,7 @@ func FuzzCheckpoint(f *testing.F) {
 		{Coordinate: causal.Coordinate{Scope: "s", Entity: "f"}, Lane: 3}: {Seq: 1, Version: 1, Hash: causal.Hash{6}},
 	}}
 	st.keys.add(keyHash{1}, 4, 1000)
+	st.sealed = []sealedUnder{{causal.KeyID{1}, 7}}
 	good := encodeCheckpoint(lineage, &st)
 	f.Add(good[:len(good)-4])
 	f.Add(append(good[:36:36], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff))
@@ -61,7 +62,7 @@ func FuzzCheckpoint(f *testing.F) {
 				}
 				continue
 			}
-			if 56*len(st.heads)+24*st.keys.len()+16*len(st.keys.gens) > len(b) {
+			if 56*len(st.heads)+24*(st.keys.len()+len(st.sealed))+16*len(st.keys.gens) > len(b) {
 				t.Errorf("%d bytes made %d heads and %d keys", len(b), len(st.heads), st.keys.len())
 			}
 			again := state{}

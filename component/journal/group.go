@@ -10,15 +10,17 @@ import (
 
 // group is a commit batch: what the sequencer has staged and the committer writes with one sync.
 type group struct {
-	gen    uint64 // the sequencer's generation: groups of a generation that failed are not written
-	buf    []byte // frames, whose headers the committer fills in
-	clear  []byte // the payloads of the sealed events, before they were sealed
-	events []stagedEvent
-	keys   []stagedKey
-	reqs   []*request // in order; some were refused and have no events
-	sealed bool       // some event was sealed: the keyset must be durable first
-	err    error      // why nothing of it was written
-	redo   bool       // not written because an earlier group failed: stage it again
+	gen     uint64 // the sequencer's generation: groups of a generation that failed are not written
+	buf     []byte // frames, whose headers the committer fills in
+	clear   []byte // the payloads of the sealed events, before they were sealed
+	events  []stagedEvent
+	keys    []stagedKey
+	reqs    []*request       // in order; some were refused and have no events
+	sealed  bool             // some event was sealed: the keyset must be durable first
+	renewed []keystore.Scope // erased key scopes that have a new key from this group on
+	erasure *request         // the group is this erasure and nothing else
+	err     error            // why nothing of it was written
+	redo    bool             // not written because an earlier group failed: stage it again
 }
 
 // stagedEvent is an event that has bytes in a group's buf.
@@ -26,13 +28,13 @@ type stagedEvent struct {
 	stream  causal.Stream
 	head    causal.Head // of the stream, after the event
 	id      causal.EventID
-	off     int32 // of its frame in buf
-	size    int32 // of its envelope
-	clear   int32 // of its payload in the group's clear, when it is sealed
-	sealed  bool
-	later   bool      // the stream has a staged event after this one
-	prev    stagedRef // the stream's event before it, if that was staged too
-	prevSeq uint64    // sequence of the stream's event before it; what prev points to is gone once that is settled
+	off     int32         // of its frame in buf
+	size    int32         // of its envelope
+	clear   int32         // of its payload in the group's clear, when it is sealed
+	key     *keystore.Key // nil when it is not sealed
+	later   bool          // the stream has a staged event after this one
+	prev    stagedRef     // the stream's event before it, if that was staged too
+	prevSeq uint64        // sequence of the stream's event before it; what prev points to is gone once that is settled
 }
 
 // stagedKey is an idempotency key that was used in a group.
@@ -59,7 +61,7 @@ func (g *group) envelope(e *stagedEvent) []byte {
 // batch that they came with may be its caller's again.
 func (g *group) event(e *stagedEvent) (causal.Event, []byte, error) {
 	ev, err := codec.DecodeEnvelope(g.envelope(e))
-	if err != nil || !e.sealed {
+	if err != nil || e.key == nil {
 		return ev, ev.Data, err
 	}
 	return ev, g.clear[e.clear:][:len(ev.Data)-keystore.Overhead], nil
@@ -94,10 +96,10 @@ func (g *group) finish(s *segment, first uint64) []byte {
 
 // reset makes the group empty and keeps its memory, unless that grew out of the ordinary.
 func (g *group) reset() {
+	clear(g.clear)
 	if cap(g.buf) > 2*groupBytes {
 		g.buf, g.clear = nil, nil
 	}
 	clear(g.events) // drops references to other groups
-	clear(g.clear)
-	*g = group{buf: g.buf[:0], clear: g.clear[:0], events: g.events[:0], keys: g.keys[:0]}
+	*g = group{buf: g.buf[:0], clear: g.clear[:0], events: g.events[:0], keys: g.keys[:0], renewed: g.renewed[:0]}
 }

@@ -20,18 +20,19 @@ import (
 // Journal is an open journal. It is safe for concurrent use. See the package doc for how its
 // goroutines work together.
 type Journal struct {
-	fsys     faultfs.FS
-	opts     Options
-	name     string
-	lineage  causal.Lineage
-	seal     keystore.Granularity
-	keys     *keystore.Store // nil when nothing is sealed
-	gateRoom int             // bytes that the gates' names take in an envelope
-	chain    *gates.Chain
-	clock    *causal.Clock
-	ids      causal.IDs
-	logger   *slog.Logger
-	lock     io.Closer
+	fsys      faultfs.FS
+	opts      Options
+	name      string
+	lineage   causal.Lineage
+	seal      keystore.Granularity
+	keys      *keystore.Store // nil when nothing is sealed
+	relearned bool            // while opening: the log has told the keyset what must be durable
+	gateRoom  int             // bytes that the gates' names take in an envelope
+	chain     *gates.Chain
+	clock     *causal.Clock
+	ids       causal.IDs
+	logger    *slog.Logger
+	lock      io.Closer
 
 	queue    queue
 	seq      sequencer
@@ -65,7 +66,7 @@ type Journal struct {
 
 // Open opens the journal in the root of fsys, or creates one there when the directory is empty
 // and o has a name. It takes the directory's lock, reads what the last process left, finishes or
-// undoes what a crash interrupted, and refuses what it cannot trust: ErrLocked, ErrForeign,
+// undoes what a crash interrupted, applies the erasures on record to the keyset, and refuses what it cannot trust: ErrLocked, ErrForeign,
 // ErrGranularity, ErrDamaged (with a *DamageError, or the keystore's error), ErrInvalid for o. When
 // ctx ends while the log is being read, so does Open.
 func Open(ctx context.Context, fsys faultfs.FS, o Options) (*Journal, error) {
@@ -99,6 +100,9 @@ func (j *Journal) open(ctx context.Context) error {
 		return err
 	}
 	created := m == nil
+	if err := j.checkSubjects(m); err != nil {
+		return err
+	}
 	if created {
 		if m, err = create(ctx, j.fsys, j.opts); err != nil {
 			return err
@@ -122,10 +126,11 @@ func (j *Journal) open(ctx context.Context) error {
 	}
 	j.work = make(chan *segment, 1024)
 	j.seq = sequencer{
-		j:      j,
-		staged: make(map[causal.Stream]stagedHead),
-		keys:   make(map[keyHash]uint64),
-		lanes:  make(map[causal.Coordinate][]uint32),
+		j:          j,
+		staged:     make(map[causal.Stream]stagedHead),
+		keys:       make(map[keyHash]uint64),
+		successors: make(map[keystore.Scope]*successor),
+		lanes:      make(map[causal.Coordinate][]uint32),
 	}
 	began := time.Now()
 	end, err := j.load(ctx)
@@ -138,6 +143,9 @@ func (j *Journal) open(ctx context.Context) error {
 		}
 	}
 	if err := j.mend(ctx, j.active(), end); err != nil {
+		return err
+	}
+	if err := j.catchUp(); err != nil {
 		return err
 	}
 	j.durableEnd.Store(j.active().end)
@@ -160,6 +168,7 @@ func (j *Journal) start() {
 	j.requestSlices.New = func() any { return new([]*request) }
 	j.seq.next, j.seq.settled = j.visible+1, j.visible
 	j.com = committer{j: j, prep: preparer{fsys: j.fsys, size: j.opts.SegmentBytes, stop: make(chan struct{})}}
+	j.com.reserve.keys, j.com.reserve.logger = j.keys, j.logger
 	if active.end > active.size/2 {
 		j.com.prep.want()
 	}
@@ -228,7 +237,9 @@ type Append struct {
 	// Unless refuses the append when an event matches. Its Limit means nothing. Without scope and
 	// entity it may range over a million events at most.
 	Unless *codec.Selection
-	Renew  bool   // into an erased key scope: under a new key
+	// Renew gives the event's key scope a new key if it was erased, for the whole batch. An event of
+	// the journal itself, in front of the batch, says so. What was erased stays erased.
+	Renew  bool
 	Bypass string // not empty: past the gates, for this reason, which stays in the event
 }
 

@@ -53,6 +53,11 @@ type Options struct {
 	// Keys says how the payload keys are protected, and how many are made ahead of need.
 	Keys keystore.Options
 
+	// RequireSubject refuses appends that name no data subject with ErrInvalid, in a journal that
+	// seals by subject: their payloads would be in clear, out of reach of an erasure. A journal that
+	// seals otherwise does not open with it.
+	RequireSubject bool
+
 	// Gates judge every append. Nil permits all. They run on the journal's sequencer, one event
 	// after the other: all appends wait for a slow one.
 	Gates *gates.Chain

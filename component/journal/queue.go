@@ -6,10 +6,11 @@ import (
 	"batpak/codec"
 )
 
-// request is a batch on its way through the journal. Whoever holds it owns it: the queue, then
-// the sequencer, then the committer, then the reply goroutine.
+// request is a batch, or an erasure, on its way through the journal. Whoever holds it owns it: the
+// queue, then the sequencer, then the committer, then the reply goroutine.
 type request struct {
-	batch    *Batch
+	batch    *Batch   // nil in an erasure
+	erasing  *erasing // nil in a batch
 	done     func([]codec.Receipt, error)
 	bytes    int64
 	receipts []codec.Receipt
@@ -18,6 +19,14 @@ type request struct {
 	// What survey found out before the request was queued.
 	surveyed uint64 // conditions were held against the events up to here
 	refused  error  // the conflict it met
+}
+
+// events is how many events to count for the request while it is queued.
+func (r *request) events() int {
+	if r.erasing != nil {
+		return 1
+	}
+	return len(r.batch.Events)
 }
 
 // conditional says whether the request has a condition that may have to look at many events.
@@ -52,12 +61,12 @@ func (q *queue) put(r *request) error {
 	case q.closed:
 		q.mu.Unlock()
 		return ErrClosed
-	case len(q.reqs) > 0 && (q.events+len(r.batch.Events) > q.maxEvents || q.bytes+r.bytes > q.maxBytes):
+	case len(q.reqs) > 0 && (q.events+r.events() > q.maxEvents || q.bytes+r.bytes > q.maxBytes):
 		q.mu.Unlock()
 		return ErrBusy
 	}
 	q.reqs = append(q.reqs, r)
-	q.events += len(r.batch.Events)
+	q.events += r.events()
 	q.bytes += r.bytes
 	first := len(q.reqs) == 1
 	q.mu.Unlock()

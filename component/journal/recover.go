@@ -59,6 +59,14 @@ func (j *Journal) load(ctx context.Context) (end tail, err error) {
 func (j *Journal) loadCheckpoint() {
 	st := state{keys: window{minKeys: j.opts.IdempotencyKeys, minAge: j.opts.IdempotencyAge}}
 	size, err := loadCheckpoint(j.fsys, j.lineage, &st)
+	switch {
+	case err != nil:
+	case j.keys == nil && len(st.sealed) > 0:
+		err = fmt.Errorf("%w: it has payload keys, and the journal has none", errCheckpoint)
+	case j.keys != nil && j.keys.Seen() < st.seq:
+		// A keyset from before may lack erasures that only the log can tell.
+		err = fmt.Errorf("%w: the keyset has seen event %d, the checkpoint is of event %d", errCheckpoint, j.keys.Seen(), st.seq)
+	}
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			j.logger.Warn("checkpoint not used, reading the log", "why", err)
@@ -66,6 +74,9 @@ func (j *Journal) loadCheckpoint() {
 		st = state{heads: make(map[causal.Stream]causal.Head), keys: window{minKeys: st.keys.minKeys, minAge: st.keys.minAge}}
 	}
 	j.heads, j.window, j.visible = st.heads, st.keys, st.seq
+	for _, k := range st.sealed {
+		j.keys.SetEvents(k.id, k.events)
+	}
 	j.checkpointSize = size
 	for s := range j.heads {
 		j.noteLane(s)
@@ -134,6 +145,9 @@ func (j *Journal) apply(ev *causal.Event) error {
 	stream := ev.Stream()
 	head := j.heads[stream]
 	if err := head.Check(&ev.Header); err != nil {
+		return err
+	}
+	if err := j.learn(ev); err != nil {
 		return err
 	}
 	if head.Version == 0 {

@@ -6,6 +6,7 @@ import (
 
 	"batpak/causal"
 	"batpak/gates"
+	"batpak/keystore"
 )
 
 // sequencer gives events their place. It is one goroutine, the only one that decides what comes
@@ -18,12 +19,13 @@ type sequencer struct {
 	next    uint64 // sequence of the next event
 	settled uint64 // every event up to here is visible, and is read from the segments
 
-	staged map[causal.Stream]stagedHead // streams with events after settled
-	keys   map[keyHash]uint64           // idempotency keys used after settled
-	lanes  map[causal.Coordinate][]uint32
-	flight []*group // handed to the committer and not come back, oldest first
-	group  *group   // being built
-	free   []*group
+	staged     map[causal.Stream]stagedHead  // streams with events after settled
+	keys       map[keyHash]uint64            // idempotency keys used after settled
+	successors map[keystore.Scope]*successor // keys of erased scopes that are being renewed, or were refused to be
+	lanes      map[causal.Coordinate][]uint32
+	flight     []*group // handed to the committer and not come back, oldest first
+	group      *group   // being built
+	free       []*group
 
 	pending []*request // taken from the queue, in order, from at on
 	at      int
@@ -77,9 +79,10 @@ func (s *sequencer) run() {
 	}
 }
 
-// fill stages what is queued, as far as the group has room.
+// fill stages what is queued, as far as the group has room. An erasure is a barrier: it is staged when
+// all before it is settled, and nothing is staged behind it before it is settled itself.
 func (s *sequencer) fill() (closed bool) {
-	for !s.group.full() {
+	for !s.group.full() && !s.erasing() {
 		if s.at == len(s.pending) {
 			clear(s.pending)
 			s.pending, closed = s.j.queue.take(s.pending[:0])
@@ -89,6 +92,9 @@ func (s *sequencer) fill() (closed bool) {
 			}
 		}
 		r := s.pending[s.at]
+		if r.erasing != nil && (len(s.group.reqs) > 0 || len(s.flight) > 0) {
+			return false // handing over, or settling, comes back here
+		}
 		if !s.group.fits(r.bytes, s.j.opts.SegmentBytes) {
 			return false
 		}
@@ -96,6 +102,11 @@ func (s *sequencer) fill() (closed bool) {
 		s.stage(r)
 	}
 	return false
+}
+
+// erasing says whether an erasure is staged and not settled. It is alone.
+func (s *sequencer) erasing() bool {
+	return s.group.erasure != nil || len(s.flight) > 0 && s.flight[0].erasure != nil
 }
 
 // newGroup returns an empty group. There are few: one being built, one being written, and the
@@ -127,6 +138,9 @@ func (s *sequencer) settle(g *group) {
 	for _, k := range g.keys {
 		delete(s.keys, k.hash)
 	}
+	for _, scope := range g.renewed {
+		delete(s.successors, scope) // the keyset has it
+	}
 	g.reset()
 	s.free = append(s.free, g)
 }
@@ -152,6 +166,9 @@ func (s *sequencer) rollBack(failed *group) {
 	s.at = 0
 	clear(s.staged)
 	clear(s.keys)
+	for _, next := range s.successors {
+		next.staged = false
+	}
 	s.flight = nil
 	s.next = s.settled + 1
 	s.gen++
@@ -162,9 +179,13 @@ func (s *sequencer) rollBack(failed *group) {
 // stage judges one request. What it refuses leaves no trace but the request's error.
 func (s *sequencer) stage(r *request) {
 	g := s.group
-	mark := stageMark{events: len(g.events), buf: len(g.buf), clear: len(g.clear), next: s.next}
+	mark := stageMark{events: len(g.events), buf: len(g.buf), clear: len(g.clear), renewed: len(g.renewed), next: s.next}
 	r.receipts, r.err = nil, nil
-	if err := s.try(r); err != nil {
+	try := s.try
+	if r.erasing != nil {
+		try = s.erase
+	}
+	if err := try(r); err != nil {
 		s.undo(mark)
 		r.receipts, r.err = nil, err
 	}
@@ -174,8 +195,8 @@ func (s *sequencer) stage(r *request) {
 // stageMark is where a group stood before a request. An idempotency key is staged last, when nothing can
 // fail any more, so there is none to take back.
 type stageMark struct {
-	events, buf, clear int
-	next               uint64
+	events, buf, clear, renewed int
+	next                        uint64
 }
 
 func (s *sequencer) undo(m stageMark) {
@@ -190,7 +211,12 @@ func (s *sequencer) undo(m stageMark) {
 		}
 	}
 	clear(g.events[m.events:])
+	clear(g.clear[m.clear:])
 	g.events, g.buf, g.clear = g.events[:m.events], g.buf[:m.buf], g.clear[:m.clear]
+	for _, scope := range g.renewed[m.renewed:] {
+		s.successors[scope].staged = false
+	}
+	g.renewed = g.renewed[:m.renewed]
 	s.next = m.next
 }
 

@@ -36,6 +36,9 @@ func (s *sequencer) try(r *request) error {
 			return inBatch(b, i, err)
 		}
 	}
+	if err := s.renew(b); err != nil {
+		return err
+	}
 	r.receipts = make([]codec.Receipt, 0, len(b.Events))
 	for i := range b.Events {
 		if err := s.event(r, i); err != nil {
@@ -263,7 +266,7 @@ func (s *sequencer) event(r *request, i int) error {
 	if err != nil {
 		return err
 	}
-	rc, err := s.write(permit, at, a.Renew)
+	rc, err := s.write(permit, at)
 	if err != nil {
 		return err
 	}
@@ -287,7 +290,7 @@ func (s *sequencer) permit(a *Append, p *gates.Proposal) (*gates.Permit, error) 
 
 // write stages the event that a permit carries, where its stream stands at: the only place that
 // events come from.
-func (s *sequencer) write(permit *gates.Permit, at stagedHead, renew bool) (codec.Receipt, error) {
+func (s *sequencer) write(permit *gates.Permit, at stagedHead) (codec.Receipt, error) {
 	p, names, err := permit.Use()
 	if err != nil {
 		return codec.Receipt{}, fmt.Errorf("journal: %w", err)
@@ -299,7 +302,7 @@ func (s *sequencer) write(permit *gates.Permit, at stagedHead, renew bool) (code
 	h.ID = j.ids.Next(h.Time.Millis)
 	h.Seq, h.Version, h.Prev = s.next, at.head.Version+1, at.head.Hash
 
-	key, err := s.keyFor(&h, renew)
+	key, err := s.keyFor(&h)
 	if err != nil {
 		return codec.Receipt{}, err
 	}
@@ -316,7 +319,7 @@ func (s *sequencer) write(permit *gates.Permit, at stagedHead, renew bool) (code
 	stream := h.Stream()
 	e := stagedEvent{
 		stream: stream, head: at.head.Next(&h, hash), id: h.ID,
-		off: int32(start), size: int32(size), clear: int32(len(g.clear)), sealed: key != nil, prev: at.last, prevSeq: at.head.Seq,
+		off: int32(start), size: int32(size), clear: int32(len(g.clear)), key: key, prev: at.last, prevSeq: at.head.Seq,
 	}
 	if at.last.group != nil {
 		at.last.event().later = true
@@ -349,28 +352,6 @@ func (s *sequencer) appendEnvelope(dst []byte, h *causal.Header, data []byte, ke
 		return dst, fmt.Errorf("journal: seal: %w", err)
 	}
 	return sealed, nil
-}
-
-// keyFor returns the key that seals the event, nil when it is not sealed.
-func (s *sequencer) keyFor(h *causal.Header, renew bool) (*keystore.Key, error) {
-	if s.j.keys == nil {
-		return nil, nil
-	}
-	scope, ok := s.j.seal.Scope(h)
-	if !ok {
-		return nil, nil
-	}
-	key, err := s.j.keys.GetOrCreate(scope)
-	if errors.Is(err, keystore.ErrShredded) && renew {
-		key, err = s.j.keys.Renew(scope)
-	}
-	if errors.Is(err, keystore.ErrShredded) {
-		return nil, fmt.Errorf("journal: %s: %w", scope, ErrErased)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("journal: key for %s: %w", scope, err)
-	}
-	return key, nil
 }
 
 // receipt says what an event became.

@@ -84,7 +84,8 @@ func (j *Journal) streamSeqs(stream causal.Stream, after, last uint64) ([]uint64
 }
 
 // Payload returns an event's payload in clear and what became of it. Data is nil when the state is
-// Shredded or KeyMissing. A sealed payload that does not open under its key is ErrTampered.
+// Shredded or KeyMissing. A sealed payload that does not open under its key is ErrTampered; when the key
+// cannot be read, the error is ErrStorage or ErrDamaged.
 func (j *Journal) Payload(ev *causal.Event) (data []byte, state causal.PayloadState, err error) {
 	if ev.Enc == nil {
 		return ev.Data, causal.Plain, nil
@@ -107,5 +108,5 @@ func (j *Journal) Payload(ev *causal.Event) (data []byte, state causal.PayloadSt
 	case errors.Is(err, keystore.ErrTampered):
 		return nil, causal.Opened, fmt.Errorf("journal: event %d (%s): %w", ev.Seq, ev.ID, ErrTampered)
 	}
-	return nil, causal.Opened, j.readable(fmt.Errorf("journal: event %d (%s): %w", ev.Seq, ev.ID, err))
+	return nil, causal.Opened, j.readable(fmt.Errorf("journal: event %d: %w", ev.Seq, keysError(err)))
 }

@@ -39,7 +39,7 @@ func (s *sequencer) streamEvents(stream causal.Stream, after uint64) iter.Seq2[g
 			e := ref.event()
 			ev, payload, err := ref.group.event(e)
 			state := causal.Plain
-			if e.sealed {
+			if e.key != nil {
 				state = causal.Opened
 			}
 			if !yield(gates.Event{Event: ev, Payload: payload, State: state}, err) || err != nil {

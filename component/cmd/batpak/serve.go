@@ -22,6 +22,7 @@ type serving struct {
 	*app
 	connection
 	dir, listen, seal, onward string
+	requireSubject            bool
 	maxPayload, segmentSize   byteSize
 	queueEvents               int
 	replicas                  int
@@ -46,7 +47,7 @@ drain it: no more appends are taken, what was taken is committed, answered and p
 the exit code is 0. A second signal ends it at once; nothing that was acknowledged is lost then, either.`,
 		Example: `  batpak serve --dir /var/lib/batpak
   batpak serve --dir /var/lib/orders --journal orders --url nats://nats.internal:4222 --creds orders.creds
-  batpak serve --dir /var/lib/people --journal people --seal subject`,
+  batpak serve --dir /var/lib/people --journal people --seal subject --require-subject`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd) },
 	}
@@ -56,6 +57,7 @@ the exit code is 0. A second signal ends it at once; nothing that was acknowledg
 	f.StringVar(&s.dir, "dir", "", "`directory` of the journal (required)")
 	f.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` of the NATS server in this process; port 0 is any free one")
 	f.StringVar(&s.seal, "seal", "none", "payloads that share a key: none, entity, category, kind, event or subject; fixed when the journal is created")
+	f.BoolVar(&s.requireSubject, "require-subject", false, "refuse events that name no data subject; for --seal subject")
 	f.StringVar(&s.onward, "onward", "jetstream", "where events go: jetstream or none")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
 	f.Var(&s.maxPayload, "max-payload", "largest payload")
@@ -127,6 +129,7 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	cfg := component.Config{
 		Dir: s.dir, Name: s.journal, Prefix: s.prefix, Replicas: s.replicas,
 		MaxPayload: int(s.maxPayload), SegmentBytes: int64(s.segmentSize), QueueEvents: s.queueEvents,
+		RequireSubject: s.requireSubject,
 	}
 	var err error
 	if cfg.Logger, err = s.logger(); err != nil {
