@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -111,6 +112,28 @@ func (p *promises) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.list)
+}
+
+// prefix is what was promised up to a moment: runs that promised the same, in the
+// same order, have the same one.
+type prefix struct {
+	last any
+	next []*prefix // with one promise more
+}
+
+// all is the prefixes of a list under p, the empty one first.
+func (p *prefix) all(acked []any) []*prefix {
+	prefixes := []*prefix{p}
+	for _, promise := range acked {
+		i := slices.IndexFunc(p.next, func(n *prefix) bool { return reflect.DeepEqual(n.last, promise) })
+		if i < 0 {
+			i = len(p.next)
+			p.next = append(p.next, &prefix{last: promise})
+		}
+		p = p.next[i]
+		prefixes = append(prefixes, p)
+	}
+	return prefixes
 }
 
 // scheduler lets operations through one at a time. Its goroutine is started by
