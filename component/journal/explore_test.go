@@ -236,7 +236,7 @@ var errSlow = errors.New("was closed, and opened the slow way")
 // refusal says whether an error is one that a disk which fails excuses.
 func refusal(err error) bool {
 	for _, is := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, io.ErrUnexpectedEOF, io.EOF,
-		journal.ErrDamaged, journal.ErrStorage, journal.ErrPoisoned, keystore.ErrDamaged, errSlow} {
+		journal.ErrDamaged, journal.ErrStorage, journal.ErrPoisoned, keystore.ErrDamaged, errSlow, errUnmarked} {
 		if errors.Is(err, is) {
 			return true
 		}
@@ -256,6 +256,9 @@ func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
 }
 
 func recoverAndUse(fsys faultfs.FS, acked []any, ack func(any)) (err error) {
+	if err := noticesRot(fsys, acked); err != nil {
+		return err
+	}
 	o, warned := listening(explored)
 	d := &during{FS: fsys, read: map[string]int{}}
 	j, err := journal.Open(context.Background(), d, o)
@@ -371,14 +374,36 @@ func inOrder(j *journal.Journal, events []causal.Event, gone map[int]bool) (last
 	return last, nil
 }
 
-// exploredSteps is how many steps are explored: fewer where each costs more.
-var exploredSteps = 24
-
 func exploredTest(m faultfs.Model, steps int) faulttest.Test {
 	return faulttest.Test{Model: m, Steps: steps, Run: exploredWorkload, Check: exploredCheck}
 }
 
+// With -faultfs.deep this takes many hours; it can be interrupted.
 func TestExploreJournal(t *testing.T) {
-	r := faulttest.Explore(t, exploredTest(faultfs.POSIX, exploredSteps), faulttest.Options{Recover: 1500, RecoverKills: 50})
-	t.Logf("%s%v", r, r.Elapsed)
+	deep := faulttest.Options{Recover: 1, RecoverKills: 1, Schedules: 8, EveryFault: true}
+	for _, tc := range []struct {
+		name     string
+		model    faultfs.Model
+		steps    int
+		quick    faulttest.Options
+		distinct int // images, at least
+	}{
+		{"POSIX", faultfs.POSIX, 36, faulttest.Options{Recover: 4000, RecoverKills: 200, Schedules: 2}, 10_000},
+		{"ext4", faultfs.Ext4, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
+		{"Btrfs", faultfs.Btrfs, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if underRace {
+				tc.steps = 6
+			}
+			r := faulttest.Explore(t, exploredTest(tc.model, tc.steps), faulttest.Bounds(tc.quick, deep))
+			t.Logf("%s%v", r, r.Elapsed)
+			if !r.Stopped && !r.Complete() {
+				t.Error("not every operation was made to fail and crashed at")
+			}
+			if !r.Stopped && !underRace && r.Distinct < tc.distinct {
+				t.Errorf("%d distinct images, want %d", r.Distinct, tc.distinct)
+			}
+		})
+	}
 }

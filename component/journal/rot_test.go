@@ -23,6 +23,8 @@ import (
 
 var rotStep = 1 // each so many of the rots happen
 
+var underRace bool // the race detector watches
+
 var rotting = journal.Options{Name: "rotting", Seal: keystore.Entity, SegmentBytes: 16 << 10}
 
 // patient is a journal on a disk that is about to rot, and what is in it.

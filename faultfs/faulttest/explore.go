@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +147,8 @@ func Explore(t *testing.T, test Test, opts Options) Report {
 		replayToken(t, test, opts, *replayFlag)
 		return Report{}
 	}
+	// Little lives long here: collecting it seldom is a quarter of the time.
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	e := newExplorer(t, test, opts)
 	if Deep() {
 		defer e.watch()()
