@@ -22,14 +22,15 @@ import (
 	"batpak/keystore"
 )
 
-// What a workload promises: a batch is there; it is not and never will be; or the journal was closed,
-// with so many sealed segments, and opens from its caches from then on.
+// What a workload promises: a batch is there; it is not and never will be, unless it is sent again; or the journal was
+// closed, with so many sealed segments, and opens from its caches from then on.
 type (
 	kept struct {
 		n        int
 		receipts []codec.Receipt
 	}
 	refused struct{ n int }
+	resent  struct{ n int }
 	closed  struct{ sealed int }
 )
 
@@ -138,6 +139,9 @@ func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) (err error) {
 		submit := func(n int) {
 			b, again := numbered(n), sent[n]
 			sent[n] = true
+			if again {
+				ack(resent{n})
+			}
 			err := j.Submit(b, func(r []codec.Receipt, err error) {
 				switch {
 				case err == nil:
@@ -295,8 +299,9 @@ func recoverAndUse(fsys faultfs.FS, acked []any, ack func(any)) (err error) {
 		switch p := p.(type) {
 		case kept:
 			promised = append(promised, ackedBatch{numbered(p.n), p.receipts})
-			delete(gone, p.n) // it was sent again
 			next = max(next, p.n+1)
+		case resent:
+			delete(gone, p.n)
 		case refused:
 			gone[p.n] = true
 			next = max(next, p.n+1)
@@ -380,7 +385,7 @@ func exploredTest(m faultfs.Model, steps int) faulttest.Test {
 
 // With -faultfs.deep this takes many hours; it can be interrupted.
 func TestExploreJournal(t *testing.T) {
-	deep := faulttest.Options{Recover: 1, RecoverKills: 1, Schedules: 8, EveryFault: true}
+	deep := faulttest.Options{Recover: 1, RecoverKills: 1, RecoverFaults: 300, Schedules: 8, EveryFault: true}
 	for _, tc := range []struct {
 		name     string
 		model    faultfs.Model
@@ -388,12 +393,15 @@ func TestExploreJournal(t *testing.T) {
 		quick    faulttest.Options
 		distinct int // images, at least
 	}{
-		{"POSIX", faultfs.POSIX, 36, faulttest.Options{Recover: 4000, RecoverKills: 200, Schedules: 2}, 10_000},
+		{"POSIX", faultfs.POSIX, 36, faulttest.Options{Recover: 4000, RecoverKills: 200, RecoverFaults: 2, Schedules: 2}, 10_000},
 		{"ext4", faultfs.Ext4, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
 		{"Btrfs", faultfs.Btrfs, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if underRace {
+			switch {
+			case faulttest.Deep():
+				tc.steps = 14 // recoveries are many, and of a short journal they are quick
+			case underRace:
 				tc.steps = 6
 			}
 			r := faulttest.Explore(t, exploredTest(tc.model, tc.steps), faulttest.Bounds(tc.quick, deep))

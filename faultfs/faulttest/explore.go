@@ -20,11 +20,15 @@ type Options struct {
 	// them by name, the others at random, the same in each process. 0 means 1.
 	Schedules int
 
-	// Recover is for the crash during a recovery: each Recover-th new image that a loss of
-	// power left is recovered from, and that recovery is crashed at every operation and
-	// made to fail at every operation. 0 means none, 1 means all. RecoverKills is the
-	// same for the images of kills, in which what is not synced is still to be lost.
+	// Recover is for the crash during a recovery: each Recover-th image that a loss of
+	// power left, of those that differ, is recovered from, and that recovery is crashed at every operation.
+	// 0 means none, 1 means all. RecoverKills is the same for the images of kills, in
+	// which what is not synced is still to be lost.
 	Recover, RecoverKills int
+
+	// RecoverFaults is for the recoveries that are explored: each so many of them is also
+	// made to fail at every operation, which takes much longer. 0 means all.
+	RecoverFaults int
 
 	// NoFaults leaves out the runs in which an operation fails.
 	NoFaults bool
@@ -65,7 +69,7 @@ type Report struct {
 	Distinct    int // of these
 	Checks      int // of images, each once with the same promises
 	FaultRuns   int
-	Recoveries  int // that were crashed or made to fail at every operation
+	Recoveries  int // that were crashed at every operation, and some of them made to fail
 	Failures    []Failure
 	Stopped     bool // by MaxImages, Progress or an interrupt: the rest was not explored
 	Elapsed     time.Duration
@@ -263,7 +267,7 @@ func (e *explorer) fail(at path, story string, err error) {
 // recoveries that recover asks for. It returns how many points it is done with.
 func (e *explorer) crash(at path, story string, r *recording, recover *Options) (points int) {
 	defer e.checkJobs()
-	losses, kills := 0, 0
+	kills, lost := 0, make(map[checkKey]bool)
 	promised := e.begins.all(r.acked)
 	all := r.skipped + len(r.points)
 	for i := len(r.points) - 1; i >= 0; i-- { // the end is choice 0
@@ -288,8 +292,9 @@ func (e *explorer) crash(at path, story string, r *recording, recover *Options) 
 				if kills++; recover.RecoverKills > 0 && kills%recover.RecoverKills == 0 {
 					e.recovery(im)
 				}
-			case !known:
-				if losses++; recover.Recover > 0 && losses%recover.Recover == 0 {
+			case recover.Recover > 0 && !lost[key]:
+				lost[key] = true // it may have been known, from what another recovery left
+				if len(lost)%recover.Recover == 0 {
 					e.recovery(im)
 				}
 			}
@@ -346,7 +351,7 @@ func (e *explorer) recovery(im job) {
 		return
 	}
 	e.crash(whole, im.story+", and recovering ", r, &Options{})
-	if e.opts.NoFaults {
+	if e.opts.NoFaults || e.report.Recoveries%max(e.opts.RecoverFaults, 1) != 0 {
 		return
 	}
 	for n := range r.calls {
