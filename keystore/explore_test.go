@@ -318,8 +318,13 @@ func TestExploreKeyset(t *testing.T) {
 	for name, m := range map[string]faultfs.Model{"POSIX": faultfs.POSIX, "ext4": faultfs.Ext4, "Btrfs": faultfs.Btrfs} {
 		t.Run(name, func(t *testing.T) {
 			test := faulttest.Test{Model: m, Steps: 14, Run: exploredWorkload, Check: exploredCheck}
-			r := faulttest.Explore(t, test, faulttest.Options{Recover: 1, RecoverKills: 1})
+			r := faulttest.Explore(t, test, faulttest.Bounds(
+				faulttest.Options{Recover: 1, RecoverKills: 1},
+				faulttest.Options{Recover: 1, RecoverKills: 1, Schedules: 8, EveryFault: true}))
 			t.Logf("%s%v", r, r.Elapsed)
+			if !r.Stopped && !r.Complete() {
+				t.Error("not every operation was made to fail and crashed at")
+			}
 		})
 	}
 }

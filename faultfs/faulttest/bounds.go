@@ -9,24 +9,18 @@ import (
 	"time"
 )
 
-var deepFlag = flag.Bool("faultfs.deep", false, "explore within the deep bounds, for hours; an interrupt ends it")
+var deepFlag = flag.Bool("faultfs.deep", false, "explore as far as the deep bounds go; an interrupt ends it")
 
 // Deep says whether the flag -faultfs.deep was given. An exploration tells how far
 // it is then, on stderr, and ends at an interrupt with the report of what it did.
 func Deep() bool { return *deepFlag }
 
 // Bounds is what a test explores: quick whenever tests are run, and deep with the
-// flag -faultfs.deep:
+// flag:
 //
 //	r := faulttest.Explore(t, test, faulttest.Bounds(
 //		faulttest.Options{Recover: 100},
 //		faulttest.Options{Recover: 1, RecoverKills: 1, Schedules: 4, EveryFault: true}))
-//
-// The flag is known to the tests of packages that import this one, so it goes with
-// a single package, after its name; -timeout is ten minutes unless it is given, and
-// without -v nothing is shown before the end:
-//
-//	go test ./journal -run TestExploreJournal -faultfs.deep -timeout 0 -v
 func Bounds(quick, deep Options) Options {
 	if Deep() {
 		return deep

@@ -152,7 +152,7 @@ func Explore(t *testing.T, test Test, opts Options) Report {
 		return Report{}
 	}
 	// Little lives long here: collecting it seldom is a quarter of the time.
-	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	e := newExplorer(t, test, opts)
 	if Deep() {
 		defer e.watch()()
