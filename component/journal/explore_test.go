@@ -402,7 +402,7 @@ func TestExploreJournal(t *testing.T) {
 			case faulttest.Deep():
 				tc.steps = 14 // recoveries are many, and of a short journal they are quick
 			case underRace:
-				tc.steps = 6
+				tc.steps, tc.quick.Schedules = 6, 1
 			}
 			r := faulttest.Explore(t, exploredTest(tc.model, tc.steps), faulttest.Bounds(tc.quick, deep))
 			t.Logf("%s%v", r, r.Elapsed)

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector makes the runtime take goroutines in any order.
+
 package journal_test
 
 import (

@@ -115,6 +115,7 @@ type explorer struct {
 	test   Test
 	opts   Options
 	began  time.Time
+	cores  int
 	report Report
 	seen   map[[2]uint64]struct{}
 	checks map[checkKey]struct{} // that were made
@@ -154,6 +155,7 @@ func Explore(t *testing.T, test Test, opts Options) Report {
 	// Little lives long here: collecting it seldom is a quarter of the time.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	e := newExplorer(t, test, opts)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // as in record
 	if Deep() {
 		defer e.watch()()
 	}
@@ -179,7 +181,7 @@ func Explore(t *testing.T, test Test, opts Options) Report {
 
 func newExplorer(t *testing.T, test Test, opts Options) *explorer {
 	began := time.Now()
-	return &explorer{t: t, test: test, opts: opts, began: began, told: began, begins: new(prefix),
+	return &explorer{t: t, test: test, opts: opts, began: began, told: began, cores: runtime.GOMAXPROCS(0), begins: new(prefix),
 		seen: make(map[[2]uint64]struct{}), checks: make(map[checkKey]struct{})}
 }
 
@@ -378,6 +380,12 @@ func (e *explorer) recovery(im job) {
 func (e *explorer) checkJobs() {
 	jobs := e.jobs
 	e.jobs = nil
+	if len(jobs) == 0 {
+		return
+	}
+	if len(jobs) > 1 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(e.cores))
+	}
 	e.report.Checks += len(jobs)
 	errs := make([]error, len(jobs))
 	next := make(chan int, len(jobs))
@@ -386,7 +394,7 @@ func (e *explorer) checkJobs() {
 	}
 	close(next)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range e.cores {
 		wg.Go(func() {
 			for i := range next {
 				errs[i] = attempt(jobs[i].disk, jobs[i].acked, e.opts.Rules, e.check(jobs[i].acked))

@@ -3,6 +3,7 @@ package faulttest
 import (
 	"cmp"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -47,9 +48,14 @@ func (p plan) with(rule faultfs.Rule) plan {
 
 // record runs a program in a bubble, one operation on the disk at a time: each
 // waits until nothing else can go on, and then one of those that wait is let
-// through, by order. So a run with the same schedule is the same run.
+// through, by order. What goroutines do between their operations is left to the
+// scheduler of the runtime, with one core for all, which takes them in the order in which
+// they became ready. So a run with the same schedule is the same run, unless a
+// goroutine is preempted after ten milliseconds, or the race detector is on: then the
+// runtime takes goroutines in any order.
 func record(t *testing.T, disk *faultfs.Disk, before []any, p plan, run program) (r *recording) {
 	r = new(recording)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
 		seed := uint64(p.schedule) << 1
 		if p.again {

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector would only be slow here.
+
 package faulttest_test
 
 import (
