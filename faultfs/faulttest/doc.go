@@ -27,5 +27,6 @@
 //
 //	go test ./component/journal -run TestExploreJournal/POSIX -faultfs.replay=TOKEN -v
 //
-// runs the one experiment of a failure, with the bounds that it was found with.
+// runs the one experiment of a failure; with -faultfs.deep too when it was found with
+// that, since a token is of the bounds.
 package faulttest
