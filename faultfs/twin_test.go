@@ -153,15 +153,17 @@ func fileOperation(file faultfs.File, verb int, off int64, c *faultfs.Choices) s
 		n, err := file.ReadAt(p, off)
 		return fmt.Sprintf("readat %d: %q, %s", off, p[:max(n, 0)], class(err))
 	}
+	told := func(err error) string {
+		if errors.Is(err, fs.ErrInvalid) { // which of several reasons is told is open
+			return "an error"
+		}
+		return class(err)
+	}
 	switch n {
 	case 1, 2:
-		return fmt.Sprintf("truncate %d: %s", off, class(file.Truncate(off)))
+		return fmt.Sprintf("truncate %d: %s", off, told(file.Truncate(off)))
 	case 3, 4:
-		err := file.Allocate(off, int64(n-3))
-		if errors.Is(err, fs.ErrInvalid) { // which of several reasons is told is open
-			err = errors.New("refused")
-		}
-		return fmt.Sprintf("allocate %d+%d: %s", off, n-3, class(err))
+		return fmt.Sprintf("allocate %d+%d: %s", off, n-3, told(file.Allocate(off, int64(n-3))))
 	case 5:
 		return "sync: " + class(file.Sync())
 	case 6:
