@@ -143,6 +143,12 @@ func (w *twin) operate(c *faultfs.Choices) string {
 
 func fileOperation(file faultfs.File, verb int, off int64, c *faultfs.Choices) string {
 	n := 1 + c.Intn(9)
+	class := func(err error) string {
+		if err != nil && off < 1 && !errors.Is(err, io.EOF) { // which of several reasons is told is open
+			return "an error"
+		}
+		return class(err)
+	}
 	switch verb {
 	case 14, 15:
 		p := []byte(strings.Repeat(string(rune('p'+n)), n))
@@ -153,17 +159,11 @@ func fileOperation(file faultfs.File, verb int, off int64, c *faultfs.Choices) s
 		n, err := file.ReadAt(p, off)
 		return fmt.Sprintf("readat %d: %q, %s", off, p[:max(n, 0)], class(err))
 	}
-	told := func(err error) string {
-		if errors.Is(err, fs.ErrInvalid) { // which of several reasons is told is open
-			return "an error"
-		}
-		return class(err)
-	}
 	switch n {
 	case 1, 2:
-		return fmt.Sprintf("truncate %d: %s", off, told(file.Truncate(off)))
+		return fmt.Sprintf("truncate %d: %s", off, class(file.Truncate(off)))
 	case 3, 4:
-		return fmt.Sprintf("allocate %d+%d: %s", off, n-3, told(file.Allocate(off, int64(n-3))))
+		return fmt.Sprintf("allocate %d+%d: %s", off, n, class(file.Allocate(off, int64(n))))
 	case 5:
 		return "sync: " + class(file.Sync())
 	case 6:
