@@ -108,7 +108,7 @@
 //
 // The checkpoint from before an erasure holds what the state held. It is replaced as soon as
 // no event waits to be folded, after Config.Every events at the latest; while a projection is
-// stopped, its checkpoint stays as it is. What is left of a checkpoint that was replaced, in the
+// stopped, also by an error, its checkpoint stays as it is. What is left of a checkpoint that was replaced, in the
 // history of a bucket, in a backup, in the blocks of a disk, is out of this package's reach.
 //
 // Without the hook, a projection goes on as if nothing had been erased. If it has Config.Open it

@@ -119,6 +119,25 @@ func TestAnErasureIsToldAgainWhenTheJournalIsReadAgain(t *testing.T) {
 	}
 }
 
+// Between opening and folding, an erasure is too late to make an event shredded, and not too late
+// to be told.
+func TestAnErasureBetweenOpeningAndFoldingIsToldAfter(t *testing.T) {
+	c := openClinic(t)
+	c.note("p", 1)
+	var log told
+	f := upTo(t, c.project(log.hooks, func(config *projection.Config[files]) {
+		config.Open = func(ctx context.Context, sealed []causal.Event) ([]projection.Opened, error) {
+			opened, err := c.open(ctx, sealed)
+			c.shred("p")
+			return opened, err
+		}
+	}), 2)
+	log.is(t, "fold 1 opened", "erase 2 p", "fold 2 plain")
+	if len(f.People) != 0 || len(f.ByKey) != 0 || f.Erasures != 1 {
+		t.Errorf("the state: %+v", f)
+	}
+}
+
 // A crash between the hook and the checkpoint: outside of the state it is told again, in the state
 // it counts once.
 func TestAnErasureThatWasNotSavedIsToldAgain(t *testing.T) {
@@ -141,10 +160,10 @@ func TestAnErasureThatWasNotSavedIsToldAgain(t *testing.T) {
 	}
 }
 
-// Nothing but the erasure makes this projection save.
+// Nothing but the erasure makes this projection save before it ends.
 func TestTheCheckpointFromBeforeAnErasureIsReplacedSoon(t *testing.T) {
 	c := openClinic(t)
-	saved := make(chan struct{}, 1)
+	saved := make(chan struct{}, 10)
 	store := &memory{fail: func(int) error { saved <- struct{}{}; return nil }}
 	p := c.project(func(config *projection.Config[files]) {
 		config.Store, config.Idle, config.Every = store, time.Hour, 1<<30
@@ -160,30 +179,46 @@ func TestTheCheckpointFromBeforeAnErasureIsReplacedSoon(t *testing.T) {
 	case <-within(t).Done():
 		t.Fatal("nothing is saved")
 	}
+	for n := 3; n <= 4; n++ {
+		c.note("q", n)
+		if err := p.Wait(within(t), c.last); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if len(store.saves) != 1 || savedSeq(store.saves[0]) != 2 {
-		t.Errorf("%d checkpoints", len(store.saves))
+	var at []uint64
+	for _, b := range store.saves {
+		at = append(at, savedSeq(b))
+	}
+	if !slices.Equal(at, []uint64{2, 4}) || bytes.Contains(store.saves[0], []byte("\xa1p")) {
+		t.Errorf("checkpoints at %d: %q", at, store.saves)
 	}
 }
 
+// Nothing is saved of what was folded since the last checkpoint: the hook may have changed it.
 func TestAHookThatRefusesEndsRun(t *testing.T) {
-	c := openClinic(t)
-	c.note("p", 1)
-	c.note("q", 2)
 	refuse := errors.New("refused")
-	store := &memory{}
-	stored := func(config *projection.Config[files]) { config.Store = store }
-	upTo(t, c.project(stored), 2)
-	saves := len(store.saves)
-	c.shred("p")
 	for name, hook := range map[string]func(*files, projection.Erasure) error{
 		"error": func(f *files, _ projection.Erasure) error { f.Events = 1 << 40; return refuse },
 		"panic": func(f *files, _ projection.Erasure) error { f.Events = 1 << 40; panic(refuse.Error()) },
 	} {
-		p := c.project(stored, func(config *projection.Config[files]) { config.Erase = hook })
-		err := p.Run(within(t))
+		c := openClinic(t)
+		store := &memory{}
+		stored := func(config *projection.Config[files]) { config.Store = store }
+		c.note("p", 1)
+		upTo(t, c.project(stored), 1)
+		saves := len(store.saves)
+		p := c.project(stored, func(config *projection.Config[files]) { config.Erase, config.Idle = hook, time.Hour })
+		ended := make(chan error, 1)
+		go func() { ended <- p.Run(within(t)) }()
+		c.note("q", 2)
+		if err := p.Wait(within(t), 2); err != nil {
+			t.Fatal(err)
+		}
+		c.shred("p")
+		err := <-ended
 		var at *projection.EventError
 		if !errors.As(err, &at) || at.Doing != "erase" || at.Seq != 3 || at.ID.IsZero() || (name == "error") != errors.Is(err, refuse) {
 			t.Fatalf("%s: %v", name, err)
@@ -191,13 +226,13 @@ func TestAHookThatRefusesEndsRun(t *testing.T) {
 		if p.Seq() != 2 || len(store.saves) != saves {
 			t.Errorf("%s: folded %d, saved %d times", name, p.Seq(), len(store.saves)-saves)
 		}
-	}
-	// Mended, it is told and goes on.
-	var log told
-	f := upTo(t, c.project(stored, log.hooks), 3)
-	log.is(t, "erase 3 p", "fold 3 plain")
-	if f.Events != 3 || f.Erasures != 1 || f.People["q"] != 2 || len(f.People) != 1 {
-		t.Errorf("the state: %+v", f)
+		// Mended, it is told and goes on.
+		var log told
+		f := upTo(t, c.project(stored, log.hooks), 3)
+		log.is(t, "fold 2 opened", "erase 3 p", "fold 3 plain")
+		if f.Events != 3 || f.Erasures != 1 || f.People["q"] != 2 || len(f.People) != 1 {
+			t.Errorf("%s: the state: %+v", name, f)
+		}
 	}
 }
 
