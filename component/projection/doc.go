@@ -85,7 +85,7 @@
 // # Erasures
 //
 // An erasure is an event of the journal, behind all events that it covers, and by the time it can
-// be read nobody opens those any more. A projection comes by it like by any event, in its place:
+// be read the journal's node does not open those any more. A projection comes by it like by any event, in its place:
 // while it follows the journal; after it was stopped at the time of the erasure, before it folds
 // anything newer; and each time it reads the journal from event 1. There is no way to pass over
 // one. [Config.Erase] is the hook that takes out of the state what came of the erased payloads.
@@ -102,15 +102,17 @@
 // before the next save, Erase is called again for the same erasure. Deleting twice does no harm.
 //
 // An erasure of a scope that was erased before is told too, with no keys. A key scope that was
-// renewed has events that open behind the erasure; [Erasure.Covers] tells them apart from those
-// before. When an erasure's event is not what it should be, an EventError ends Run: it is
+// renewed has events that open behind the erasure. [Erasure.Covers] says of any event whether it is
+// one whose payload this erasure destroyed. When an erasure's event is not what it should be, an EventError ends Run: it is
 // never passed over.
 //
 // The checkpoint from before an erasure holds what the state held. It is replaced as soon as
 // no event waits to be folded, after Config.Every events at the latest; while a projection is
-// stopped, also by an error, its checkpoint stays as it is. What is left of a checkpoint that was replaced, in the
-// history of a bucket, in a backup, in the blocks of a disk, is out of this package's reach.
+// stopped, also by an error, its checkpoint stays as it is. What is left of a checkpoint that was
+// replaced, in the history of a bucket, in a backup, in the blocks of a disk, is out of this
+// package's reach.
 //
 // Without the hook, a projection goes on as if nothing had been erased. If it has Config.Open it
-// logs a warning then, once in each Run.
+// logs a warning then, once in each Run. A hook that is added later is not told of the erasures
+// before the checkpoint: change Config.Version with it.
 package projection
