@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"batpak/causal"
 )
@@ -160,6 +161,15 @@ func (s *Store) secure() error {
 			return err
 		}
 	}
+	if s.tail { // and for good, before the state is written: half a flush behind one that is not whole is rot
+		if err := s.file.Truncate(recordOffset(s.placed)); err != nil {
+			return err
+		}
+		if err := s.file.SyncData(); err != nil {
+			return err
+		}
+		s.tail = false
+	}
 	if err := s.writeState(); err != nil {
 		return err
 	}
@@ -169,7 +179,7 @@ func (s *Store) secure() error {
 	if err := s.fsys.SyncDir("."); err != nil {
 		return fmt.Errorf("sync its folder: %w", err)
 	}
-	s.rolled, s.lasting = nil, true
+	s.rolled, s.lasting, s.firm = nil, true, s.state.count
 	return nil
 }
 
@@ -233,7 +243,7 @@ func (s *Store) sync() error {
 	if err := s.file.SyncData(); err != nil {
 		return err
 	}
-	s.lasting = true
+	s.lasting, s.firm = true, s.state.count
 	return nil
 }
 
@@ -278,12 +288,20 @@ func (s *Store) wipeRecords(keys []uint32) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	records := make([]uint64, len(keys))
+	s.mu.RLock()
+	for i, n := range keys {
+		records[i] = uint64(s.keys.entries[n].record)
+	}
+	s.mu.RUnlock()
+	if slices.Max(records) >= s.firm { // without the state, a flush with a record that is wiped is not whole
+		if err := s.sync(); err != nil {
+			return err
+		}
+	}
 	var zeros [sealedSize]byte
-	for _, n := range keys {
-		s.mu.RLock()
-		at := s.keys.entries[n].record
-		s.mu.RUnlock()
-		if _, err := s.file.WriteAt(zeros[:], recordOffset(uint64(at))+sealedAt); err != nil {
+	for _, n := range records {
+		if _, err := s.file.WriteAt(zeros[:], recordOffset(n)+sealedAt); err != nil {
 			return err
 		}
 	}

@@ -245,6 +245,13 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 func (r *reader) rollForward() error {
 	for {
 		records, raw, err := r.wholeFlush()
+		if err == nil && records == nil && r.tail {
+			// What lies there is ignored from now on. It is read once more before: a reading may go wrong by
+			// itself, and would take along keys that are in use.
+			if records, _, err = r.wholeFlush(); err == nil && records != nil {
+				err = damaged(recordOffset(r.placed), "two readings differ: the records were not whole, and then they were")
+			}
+		}
 		if err != nil || records == nil {
 			return err
 		}

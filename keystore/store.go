@@ -52,6 +52,7 @@ type Store struct {
 	flushing chan struct{}
 	state    state  // the last one that was written
 	lasting  bool   // and it is durable
+	firm     uint64 // records that a durable state counts
 	wiped    uint64 // what the next state says of it
 	safe     uint64 // what was seen, as it is durable
 	placed   uint64 // records in the file that are or will be counted
@@ -159,7 +160,7 @@ func (s *Store) create() error {
 	}
 	s.settle()
 	s.wipes = nil // a file that was just made has no key that was destroyed
-	s.wiped, s.lasting = s.state.wiped, true
+	s.wiped, s.lasting, s.firm = s.state.wiped, true, s.state.count
 	return nil
 }
 
