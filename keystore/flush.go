@@ -161,14 +161,10 @@ func (s *Store) secure() error {
 			return err
 		}
 	}
-	if s.tail { // and for good, before the state is written: half a flush behind one that is not whole is rot
+	if s.tail {
 		if err := s.file.Truncate(recordOffset(s.placed)); err != nil {
 			return err
 		}
-		if err := s.file.SyncData(); err != nil {
-			return err
-		}
-		s.tail = false
 	}
 	if err := s.writeState(); err != nil {
 		return err
@@ -179,8 +175,17 @@ func (s *Store) secure() error {
 	if err := s.fsys.SyncDir("."); err != nil {
 		return fmt.Errorf("sync its folder: %w", err)
 	}
-	s.rolled, s.lasting, s.firm = nil, true, s.state.count
-	return nil
+	s.rolled, s.tail, s.lasting, s.firm = nil, false, true, s.state.count
+	if !s.broken {
+		return nil
+	}
+	s.broken = false
+	err := s.count(s.safe) // in the page that is not whole
+	if err == nil {
+		err = s.sync()
+	}
+	s.broken = err != nil
+	return err
 }
 
 // place writes records behind those that are there. Nothing counts them yet, so that a crash leaves what was.

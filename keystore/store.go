@@ -58,6 +58,7 @@ type Store struct {
 	placed   uint64 // records in the file that are or will be counted
 	rolled   []byte // the records from state.count to placed, when they were found and may not be durable
 	tail     bool   // there may be bytes behind the records
+	broken   bool   // one of the two states was found not to be whole
 
 	mu        sync.RWMutex // guards what follows, and is never held across I/O
 	keys      table
