@@ -269,7 +269,7 @@ func (s *Store) number(r *record, at uint64) {
 func (s *Store) settle() {
 	for i := range s.uncounted {
 		r := &s.uncounted[i]
-		n := s.keys.byID[r.id]
+		n, _ := s.keys.byID(r.id)
 		e := &s.keys.entries[n]
 		switch r.typ {
 		case typeKey:

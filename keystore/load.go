@@ -63,7 +63,6 @@ func loadFile(ctx context.Context, fsys faultfs.FS, f faultfs.File, g Granularit
 	}
 	s := storeOf(fsys, r.head, m, o)
 	s.file = f
-	r.keys = newTable(int(min(r.state.count, uint64(r.size/recordSize))))
 	if err := r.readRecords(); err != nil {
 		return nil, err
 	}
@@ -201,7 +200,7 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 	if !ok && rec.typ != typeKey {
 		return damaged(off, "record %d: checksum mismatch", n)
 	}
-	at, known := r.keys.byID[rec.id]
+	at, known := r.keys.byID(rec.id)
 	switch rec.typ {
 	case typeKey:
 		if known && r.keys.entries[at].record != noRecord {
@@ -336,7 +335,7 @@ func Inspect(fsys faultfs.FS) (Stats, error) {
 		return Stats{}, fmt.Errorf("keystore: inspect %s: %w", fileName, err)
 	}
 	defer f.Close()
-	r := reader{file: f, keys: newTable(0)}
+	r := reader{file: f}
 	if err := r.readHead(Unspecified); err != nil {
 		return Stats{}, err
 	}

@@ -100,7 +100,7 @@ func empty(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Sto
 
 func storeOf(fsys faultfs.FS, h *header, m *master, o Options) *Store {
 	return &Store{fsys: fsys, head: h, master: m, reserve: o.least(), flushing: make(chan struct{}, 1),
-		keys: newTable(0), fresh: make(map[uint32]*Key)}
+		fresh: make(map[uint32]*Key)}
 }
 
 // New makes an empty keyset in the root of fsys, which must be a folder that
@@ -239,7 +239,7 @@ func (s *Store) Get(scope Scope) (*Key, error) {
 // it, or that of reading the keyset.
 func (s *Store) ByID(id causal.KeyID) (*Key, error) {
 	s.mu.RLock()
-	n, ok := s.keys.byID[id]
+	n, ok := s.keys.byID(id)
 	state := missing
 	if ok {
 		state = s.keys.entries[n].state
@@ -463,7 +463,7 @@ func (s *Store) Destroy(scope Scope, ids ...causal.KeyID) ([]causal.KeyID, error
 
 // noteDead destroys a key that is the scope's, or nobody's, or unknown. The lock is held.
 func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
-	n, ok := s.keys.byID[id]
+	n, ok := s.keys.byID(id)
 	if !ok {
 		n = s.keys.add(id, missing)
 	}
