@@ -147,7 +147,7 @@ func TestFailedWritePoisonsAndRestartHeals(t *testing.T) {
 }
 
 // TestFailedKeyFlushIsStorageAndPasses makes the keyset's write fail, which comes before anything of
-// the log is written: the append that needs a new key is refused, and may be repeated.
+// the log is written: the batch that needs more new keys than are in reserve is refused, and may be repeated.
 func TestFailedKeyFlushIsStorageAndPasses(t *testing.T) {
 	dir := newDir(t)
 	p := serve(t, "--dir", dir, "--listen", "127.0.0.1:0", "--onward", "none", "--seal", "entity")
@@ -156,9 +156,14 @@ func TestFailedKeyFlushIsStorageAndPasses(t *testing.T) {
 	if _, err := c.append(ctx, "shop", "first", body); err != nil {
 		t.Fatal(err)
 	}
+	var events []any
+	for i := range 80 {
+		events = append(events, append(fields{{"scope", "shop"}, {"entity", fmt.Sprint("new", i)}}, body...))
+	}
+	batch := fields{{"events", events}}
 	p.limitFiles(16)
 	for range 3 {
-		_, err := c.append(ctx, "shop", "second", body)
+		_, err := c.fields(ctx, "batch", batch)
 		if refused, _ := err.(*refusal); refused == nil || refused.code != "storage" || !refused.retry {
 			t.Fatalf("a key that cannot be kept: %v, want storage with retry", err)
 		}
@@ -167,10 +172,11 @@ func TestFailedKeyFlushIsStorageAndPasses(t *testing.T) {
 		t.Fatalf("status %v", status)
 	}
 	p.limitFiles(unlimited)
-	for _, entity := range []string{"second", "first"} {
-		if _, err := c.append(ctx, "shop", entity, body); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := c.fields(ctx, "batch", batch); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.append(ctx, "shop", "first", body); err != nil {
+		t.Fatal(err)
 	}
 	p.kill()
 
@@ -180,8 +186,8 @@ func TestFailedKeyFlushIsStorageAndPasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, _ := opened.get("data").([]any)
-	if len(list) != 3 {
-		t.Fatalf("opened %v", opened)
+	if len(list) != 82 {
+		t.Fatalf("opened %d events", len(list))
 	}
 	for i, x := range list {
 		if f, _ := x.(fields); f.str("state") != "opened" || f.str("data") != "secret" {

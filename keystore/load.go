@@ -325,8 +325,18 @@ func (s *Store) Stats() Stats {
 }
 
 // Inspect reads what a keyset has without its master key, and changes nothing. A store may be using the
-// keyset meanwhile. The errors are those of Load.
-func Inspect(fsys faultfs.FS) (Stats, error) {
+// keyset meanwhile: what it was just wiping looks like damage, so only what looks like it three times is. The
+// errors are those of Load.
+func Inspect(fsys faultfs.FS) (st Stats, err error) {
+	for range 3 {
+		if st, err = inspect(fsys); !errors.Is(err, ErrDamaged) {
+			return st, err
+		}
+	}
+	return st, err
+}
+
+func inspect(fsys faultfs.FS) (Stats, error) {
 	f, err := fsys.OpenFile(fileName, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Stats{}, fmt.Errorf("keystore: inspect %s: %w: %w", fileName, ErrNotExist, err)

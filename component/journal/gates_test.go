@@ -233,8 +233,8 @@ func TestAFoldingGateGoesBackWithTheJournal(t *testing.T) {
 			}
 			return nil
 		})
-	j := openFS(t, in, journal.Options{Name: "gates", Seal: keystore.Entity, SegmentBytes: small, Gates: chain(t, fold)})
-	in.Add(keysetRename)
+	j := openFS(t, in, journal.Options{Name: "gates", Seal: keystore.Entity, Keys: unreserved, SegmentBytes: small, Gates: chain(t, fold)})
+	in.Add(keysetWrite)
 	if err := appendErr(j, one(cents("account", 100))); !errors.Is(err, journal.ErrStorage) {
 		t.Fatal(err)
 	}

@@ -117,9 +117,6 @@ func TestWhatIsInNoErasedScopeIsNotRenewed(t *testing.T) {
 // its events. What the next one gets is what it would have got alone.
 func TestARefusedBatchRenewsNothing(t *testing.T) {
 	t.Parallel()
-	if !waitsForUse() {
-		t.Skip("this keystore gives a scope its successor at once")
-	}
 	j := openFS(t, newDisk(t), journal.Options{Name: "renew", Seal: keystore.Entity, SegmentBytes: small, Gates: chain(t, deny)})
 	mustAppend(t, j, one(event("a", 1)))
 	mustShred(t, j, erasureOf("a"))

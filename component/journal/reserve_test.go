@@ -11,9 +11,6 @@ import (
 // Keys are there ahead of need, so appends into new key scopes wait for no flush of theirs.
 func TestNewKeyScopesNeedNoFlushOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	if !remembers(t) {
-		t.Skip("this keystore makes no keys ahead of need")
-	}
 	in := faultfs.Inject(newDisk(t))
 	j := openFS(t, in, journal.Options{Name: "reserve", Seal: keystore.Event, SegmentBytes: small})
 	mustAppend(t, j, one(event("a", 0))) // which finds the keyset as it was loaded

@@ -306,11 +306,6 @@ func TestNoFileHasThePlaintext(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !remembers(t) {
-		if err := os.Remove(filepath.Join(dir, "checkpoint")); err != nil {
-			t.Fatal(err)
-		}
-	}
 	j = openDir(t, dir, o)
 	search("keyset from before")
 	for ev, err := range j.Events(t.Context(), codec.Selection{Scope: "s"}) {
@@ -356,9 +351,6 @@ func TestACheckpointWaitsForTheKeyset(t *testing.T) {
 // A log from before the keyset goes on from there, and the keyset must not take what comes for what it has seen.
 func TestAKeysetThatIsAheadOfTheLogGoesBack(t *testing.T) {
 	t.Parallel()
-	if !remembers(t) {
-		t.Skip("this keystore does not keep what it has seen")
-	}
 	d := newDisk(t)
 	o := journal.Options{Name: "shred", Seal: keystore.Entity, SegmentBytes: small}
 	j := openFS(t, d, o)
