@@ -28,13 +28,11 @@ func (a *app) erasedCommand() *cobra.Command {
 		Short: "Print the erasures that the journal has on record",
 		Long: `Print every erasure: when, of what, how many events it covered, which keys it destroyed, who asked for it
 and why. To a pipe the fields are: sequence, time, by what (entity, kind, category, event or subject), of
-which one, events, the ids of the keys with commas between them, actor, reason. With --json the keys are
-those of the event that has the erasure on record, and "seq", "id" and "time" of it.
+which one, events, the ids of the keys with commas between them, actor, reason. With --json it is the payload
+of the event that has the erasure on record, with "seq", "id" and "time" of that event in front.
 
 With --dir they are those of a journal that is not being served. When its payload keys are wrapped,
---keys-wrap says by what.
-
-` + wrapHelp,
+--keys-wrap says by what, as for serve.`,
 		Example: "  batpak erased --journal people\n  batpak erased --dir /var/lib/people --json",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return e.run(cmd.Context()) },

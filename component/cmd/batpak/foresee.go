@@ -9,6 +9,8 @@ import (
 	"batpak/codec"
 	"batpak/component"
 	"batpak/component/journal"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Bounds of what is read before an erasure: it is done to show a number, and the node has other work.
@@ -44,8 +46,10 @@ func (s *shredding) foresee(ctx context.Context, client *component.Client, r *co
 		return "not known: " + explainRefusal(refusal), nil
 	case count > 0:
 		return grouped(count) + " or more; reading was stopped there", nil
+	case errors.Is(err, errForeseen), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return "not known: reading them takes too long, or is not allowed", nil
 	}
-	return "not known: reading them takes too long, or is not allowed", nil
+	return "not known: " + trim(err), nil
 }
 
 // destroyedKeys are the keys that erasures have destroyed.

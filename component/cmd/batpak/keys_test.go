@@ -234,3 +234,25 @@ func TestAnInterruptedRekeySaysThatTheOldKeysetIsThere(t *testing.T) {
 		t.Error("the keyset was changed")
 	}
 }
+
+func TestAVaultThatDoesNotAnswerIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := journalDir(t)
+	serve(t, dir, "--seal", "subject", "--onward", "none").drain()
+	before := keyset(t, dir)
+	for _, args := range [][]string{
+		{"rekey", "--dir", dir, "--to", "vault:people"},
+		{"serve", "--dir", journalDir(t), "--listen", "127.0.0.1:0", "--seal", "subject", "--keys-wrap", "vault:people"},
+	} {
+		cmd := command(t, args...)
+		cmd.Env = append(cmd.Env, "VAULT_ADDR=http://127.0.0.1:1", "VAULT_TOKEN=hvs.token")
+		r := finish(t, cmd, "")
+		if r.code != exitFailed || strings.Contains(r.err, "hvs.token") {
+			t.Errorf("%q: exit code %d, %s", args, r.code, r.err)
+		}
+		wantIn(t, r.err, "batpak: Vault: encrypt with transit/people", "127.0.0.1:1", "VAULT_ADDR")
+	}
+	if keyset(t, dir) != before {
+		t.Error("the keyset was changed")
+	}
+}

@@ -26,8 +26,8 @@ func (a *app) rekeyCommand() *cobra.Command {
 		Short: "Wrap the payload keys of a journal otherwise",
 		Long: `Give the keyset of a journal another master key, wrapped by what --to says, or in clear. --from says by what
 it is wrapped now, and is not needed when it is in clear. The journal must not be served. Payload keys are
-sealed anew and stay the same, so events open as before, and old copies of the keyset open with the old
-key-encryption key as before.
+sealed anew and stay the same, so events open as before. So do they with old copies of the keyset, and with
+what is left of it on the disk: in clear, or by the old key-encryption key.
 
 It takes as long as writing all keys once. When it is interrupted or fails, the keyset is the old one, or
 the new one as a whole: batpak keys says which. From then on serve needs --keys-wrap as --to was.
@@ -43,8 +43,8 @@ To a pipe the fields are: how the keys were wrapped, how they are now, and how m
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.dir, "dir", "", "`directory` of the journal, which nobody serves (required)")
-	f.StringVar(&r.from, "from", "", "`WRAP`: what the keys are wrapped by now; not needed when they are in clear")
-	f.StringVar(&r.to, "to", "", "`WRAP`: what they are to be wrapped by, or clear (required)")
+	f.StringVar(&r.from, "from", "", "what the keys are wrapped by now: `WRAP`; not needed when they are in clear")
+	f.StringVar(&r.to, "to", "", "what they are to be wrapped by: `WRAP`, or clear (required)")
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 	"batpak/component"
 	"batpak/component/journal"
 	"batpak/keystore"
+	"batpak/keystore/vault"
 
 	"github.com/nats-io/nats.go"
 )
@@ -113,6 +114,9 @@ func explain(err error) (code int, text string) {
 		return exitUsage, badUsage.Error()
 	case errors.As(err, &refusal):
 		return exitRefused, explainRefusal(refusal)
+	case ofVault(err):
+		_, detail, _ := strings.Cut(err.Error(), "vault: ")
+		return exitFailed, "Vault: " + detail + "; are VAULT_ADDR and VAULT_TOKEN right, and may the token encrypt and decrypt?"
 	case errors.As(err, &place):
 		return place.explain()
 	case errors.As(err, &connect):
@@ -128,6 +132,16 @@ func explain(err error) (code int, text string) {
 	default:
 		return exitFailed, trim(err)
 	}
+}
+
+// ofVault says whether it is Vault that does not do as asked.
+func ofVault(err error) bool {
+	for _, kind := range []error{vault.ErrUnavailable, vault.ErrDenied, vault.ErrRefused, vault.ErrAnswer} {
+		if errors.Is(err, kind) {
+			return !errors.Is(err, context.Canceled)
+		}
+	}
+	return false
 }
 
 // trim takes the names of packages off an error's beginning.

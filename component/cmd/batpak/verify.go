@@ -39,13 +39,12 @@ the hash chain of its stream. With --receipts, check that the journal has the ev
 they say: JSON, one per line, as append --json printed them; a file, or - for standard input.
 
 With --dir a journal is checked that is not being served. As every opening of a journal does, this
-finishes first what a crash has interrupted. When its payload keys are wrapped, --keys-wrap says by what.
+finishes first what a crash has interrupted. When its payload keys are wrapped, --keys-wrap says by
+what, as for serve.
 
 What is found is printed: whether the journal is valid, how many events were checked, the last one's
 sequence and hash, and the reason when it is not valid. To a pipe these are the fields of one line. The
-exit code is 4 when it is not valid.
-
-` + wrapHelp,
+exit code is 4 when it is not valid.`,
 		Example: "  batpak verify\n  batpak verify --dir /var/lib/batpak\n  batpak append --json ... | batpak verify --receipts -",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

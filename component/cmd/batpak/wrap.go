@@ -42,7 +42,7 @@ type wrapping struct {
 
 func (w *wrapping) bind(cmd *cobra.Command) {
 	w.flags = cmd.Flags()
-	w.flags.StringVar(&w.text, "keys-wrap", "", "`WRAP`: where the key is that the payload keys are wrapped with; see above ($"+wrapVariable+")")
+	w.flags.StringVar(&w.text, "keys-wrap", "", "by what the payload keys are wrapped: `WRAP` ($"+wrapVariable+")")
 }
 
 // wrapper is the key-encryption key that they say, nil when they say none. A passphrase is asked for by each
