@@ -19,9 +19,6 @@ func (j *Journal) KeyMethod() string {
 	return j.keys.Method()
 }
 
-// inspections is how often a keyset is read that looks damaged before it is believed to be.
-const inspections = 3
-
 // InspectKeys says what keys the journal in the root of fsys has, without opening any. It takes no lock and
 // changes nothing, so a node may be serving the journal. Of one that seals nothing it says the granularity
 // alone. The errors match fs.ErrNotExist when there is no journal, and ErrDamaged.
@@ -30,13 +27,7 @@ func InspectKeys(fsys faultfs.FS) (keystore.Stats, error) {
 	if err != nil || m.seal == keystore.None {
 		return keystore.Stats{Granularity: keystore.None}, err
 	}
-	var s keystore.Stats
-	for range inspections {
-		s, err = keystore.Inspect(faultfs.Sub(fsys, keysDir))
-		if !errors.Is(err, keystore.ErrDamaged) {
-			break // else a node may have written between two readings
-		}
-	}
+	s, err := keystore.Inspect(faultfs.Sub(fsys, keysDir))
 	return s, keysetError(err)
 }
 
