@@ -95,7 +95,10 @@ func Open(ctx context.Context, fsys faultfs.FS, o Options) (*Journal, error) {
 }
 
 func (j *Journal) open(ctx context.Context) error {
-	m, err := loadMeta(j.fsys)
+	m, err := j.opts.restored, error(nil)
+	if m == nil {
+		m, err = loadMeta(j.fsys)
+	}
 	if err != nil {
 		return err
 	}
