@@ -70,11 +70,12 @@ type manifest struct {
 // meanwhile there is either a tombstone in the keys, or the erasure in the log, which is applied when the copy
 // is opened.
 //
-// Damage is a *DamageError or ErrDamaged; a folder without a journal is fs.ErrNotExist.
+// Damage is a *DamageError or ErrDamaged; a folder without a journal is fs.ErrNotExist; what is about the copy
+// and not the journal is a *TargetError.
 func Backup(ctx context.Context, from, to faultfs.FS, o BackupOptions) (Copied, error) {
 	dst, err := newFolder(to)
 	if err != nil {
-		return Copied{}, err
+		return Copied{}, ofTarget(err)
 	}
 	c, err := back(ctx, from, dst, o)
 	if err != nil {
@@ -119,7 +120,7 @@ func back(ctx context.Context, from faultfs.FS, to destination, o BackupOptions)
 	if err != nil {
 		return Copied{}, err
 	}
-	b := &backup{from: from, to: to, meta: m, progress: o.Progress}
+	b := &backup{from: from, to: marked{to}, meta: m, progress: o.Progress}
 	b.copied = Copied{Name: m.name, Lineage: m.lineage, Seal: m.seal, Taken: taken, Keys: o.Keys && m.seal != keystore.None}
 	if err := b.segments(ctx); err != nil {
 		return Copied{}, err
@@ -136,7 +137,7 @@ func back(ctx context.Context, from faultfs.FS, to destination, o BackupOptions)
 	if err := b.file(manifestName, append(text, '\n')); err != nil {
 		return Copied{}, err
 	}
-	if err := to.finish(m.encode()); err != nil {
+	if err := b.to.finish(m.encode()); err != nil {
 		return Copied{}, fmt.Errorf("journal: back up: %w", err)
 	}
 	return *c, nil

@@ -21,6 +21,42 @@ const incompleteName = "INCOMPLETE"
 // ErrNotEmpty means that a copy was to go into a folder that has something in it.
 var ErrNotEmpty = errors.New("folder is not empty")
 
+// TargetError says that a backup failed where it was to go, and not where it came from.
+type TargetError struct{ Err error }
+
+func (e *TargetError) Error() string { return e.Err.Error() }
+func (e *TargetError) Unwrap() error { return e.Err }
+
+func ofTarget(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &TargetError{err}
+}
+
+// marked is a destination whose errors are TargetErrors.
+type marked struct{ to destination }
+
+func (m marked) create(name string, size int64) (io.WriteCloser, error) {
+	w, err := m.to.create(name, size)
+	return markedFile{w}, ofTarget(err)
+}
+
+func (m marked) noKeys(ctx context.Context, g keystore.Granularity) error {
+	return ofTarget(m.to.noKeys(ctx, g))
+}
+
+func (m marked) finish(meta []byte) error { return ofTarget(m.to.finish(meta)) }
+
+type markedFile struct{ io.WriteCloser }
+
+func (f markedFile) Write(p []byte) (int, error) {
+	n, err := f.WriteCloser.Write(p)
+	return n, ofTarget(err)
+}
+
+func (f markedFile) Close() error { return ofTarget(f.WriteCloser.Close()) }
+
 // folder is a destination on a disk, durable file by file.
 type folder struct{ fsys faultfs.FS }
 

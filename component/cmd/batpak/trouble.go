@@ -100,6 +100,8 @@ func explain(err error) (code int, text string) {
 		return exitUsage, badUsage.Error()
 	case errors.As(err, &refusal):
 		return exitRefused, explainRefusal(refusal)
+	case errors.Is(err, journal.ErrBackup):
+		return exitDamaged, printable(trim(err)) + "; nothing was restored: take another backup"
 	case errors.As(err, &place):
 		return place.explain()
 	case errors.As(err, &connect):
@@ -164,7 +166,7 @@ func (e *dirError) Unwrap() error { return e.err }
 // inDir makes an error one about the directory, when it is that.
 func inDir(dir string, err error) error {
 	for _, kind := range []error{
-		journal.ErrLocked, journal.ErrForeign, journal.ErrGranularity, journal.ErrDamaged, journal.ErrStorage, keystore.ErrDamaged,
+		journal.ErrNotEmpty, journal.ErrLocked, journal.ErrForeign, journal.ErrGranularity, journal.ErrDamaged, journal.ErrStorage, keystore.ErrDamaged,
 		fs.ErrPermission, fs.ErrNotExist, syscall.EROFS, syscall.ENOSPC, syscall.ENOTDIR,
 	} {
 		if errors.Is(err, kind) {
@@ -183,6 +185,8 @@ func (e *dirError) explain() (code int, text string) {
 	switch {
 	case is(journal.ErrLocked):
 		return exitFailed, e.dir + " is in use: another process has locked it; a journal has one writer: stop the other one, or serve another --dir"
+	case is(journal.ErrNotEmpty):
+		return exitFailed, e.dir + " is not empty: a copy goes into a new folder; empty this one, or take another"
 	case is(journal.ErrForeign):
 		return say("belongs to another journal", "give its name with --journal, or another --dir")
 	case is(journal.ErrGranularity):
