@@ -336,3 +336,36 @@ func flipByte(t testing.TB, fsys faultfs.FS, name string, off int64) {
 		t.Fatal(err)
 	}
 }
+
+// What happens between the copy of the log and that of the keys is in the one or in the other: what was
+// appended is not in the copy, what was erased is shredded, and no key of what is in it is missing.
+func TestBackupWhileItsKeysWait(t *testing.T) {
+	t.Parallel()
+	src, to := realDir(t, tempDir(t)), realDir(t, tempDir(t))
+	j := openFS(t, src, backedUp)
+	mustAppend(t, j, &journal.Batch{Events: []journal.Append{event("a", 1), event("b", 2)}})
+	in := faultfs.Inject(src)
+	arrived, release := hold(in, faultfs.OpOpen, "keys/keyset")
+	type outcome struct {
+		c   journal.Copied
+		err error
+	}
+	done := make(chan outcome)
+	go func() {
+		c, err := journal.Backup(context.Background(), in, to, journal.BackupOptions{Keys: true})
+		done <- outcome{c, err}
+	}()
+	arrived()
+	for i := range 100 { // more keys than are made ahead
+		mustAppend(t, j, one(event(fmt.Sprint("new", i), 1)))
+	}
+	mustShred(t, j, erasureOf("a"))
+	mustAppend(t, j, one(renewing(event("a", 3))))
+	release()
+	o := <-done
+	if o.err != nil || o.c.Head != 2 {
+		t.Fatalf("%+v, %v", o.c, o.err)
+	}
+	c := openFS(t, to, journal.Options{})
+	wantStates(t, c, causal.Shredded, causal.Opened)
+}

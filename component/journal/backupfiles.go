@@ -70,7 +70,15 @@ func newFolder(fsys faultfs.FS) (*folder, error) {
 		return nil, fmt.Errorf("journal: copy into a folder: %w", err)
 	}
 	d := &folder{fsys}
-	err = faultfs.Publish(fsys, incompleteName, []byte("A journal is being copied here. It is not whole while there is no "+metaName+".\n"), 0o600)
+	f, err := fsys.OpenFile(incompleteName, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // one copy at a time
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%w: it has %q", ErrNotEmpty, incompleteName)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: copy into a folder: %w", err)
+	}
+	_, err = f.WriteAt([]byte("A journal is being copied here. It is not whole while there is no "+metaName+".\n"), 0)
+	err = errors.Join(err, f.Close())
 	for _, dir := range []string{segmentDir, keysDir} {
 		if err == nil {
 			err = fsys.Mkdir(dir, 0o700)
@@ -169,8 +177,7 @@ func (d *folder) discard() {
 			return
 		}
 	}
-	for _, name := range []string{manifestName, checkpointName, checkpointName + faultfs.TempSuffix, metaName + faultfs.TempSuffix, lockName,
-		incompleteName + faultfs.TempSuffix} {
+	for _, name := range []string{manifestName, checkpointName, checkpointName + faultfs.TempSuffix, metaName + faultfs.TempSuffix, lockName} {
 		if remove(d.fsys, name) != nil {
 			return
 		}

@@ -172,7 +172,7 @@ func (j *Journal) start() {
 	j.seq.next, j.seq.settled = j.visible+1, j.visible
 	j.com = committer{j: j, prep: preparer{fsys: j.fsys, size: j.opts.SegmentBytes, stop: make(chan struct{})}}
 	j.com.reserve.keys, j.com.reserve.logger = j.keys, j.logger
-	if active.end > active.size/2 {
+	if active.end > active.size/2 && j.opts.restored == nil {
 		j.com.prep.want()
 	}
 	go j.seq.run()

@@ -73,7 +73,7 @@ type Restored struct {
 // that Backup has filled.
 //
 // Nothing of the backup is believed: sizes and names are checked, the log is read through with every hash and
-// chain, it must reach the event that the backup says it ends with, and the keys must load. Erasures in the log
+// chain, it must end with the event that the backup says, and the keys must load. Erasures in the log
 // are applied to the keys, so a keyset from before them opens nothing that was erased. The meta is put into
 // place last, when all else is durable: before that, nothing there can be opened. What is wrong with the backup
 // is a *BackupError; after an error nothing is left in the folder, or as little as the disk lets be removed.
@@ -186,9 +186,12 @@ func (r *restoration) check(ctx context.Context) (got Restored, err error) {
 	return got, err
 }
 
-// reaches says whether the log has the event that the backup says it ends with.
+// reaches says whether the log ends with the event that the backup says.
 func (r *restoration) reaches(j *Journal) error {
 	m := r.manifest
+	if j.Visible() > m.Head {
+		return &BackupError{Reason: fmt.Sprintf("it ends with event %d, and ended with event %d when it was taken: somebody has written to it", j.Visible(), m.Head)}
+	}
 	if j.Visible() < m.Head {
 		return &BackupError{Reason: fmt.Sprintf("it ends with event %d, and says that it ends with event %d", j.Visible(), m.Head)}
 	}

@@ -466,3 +466,45 @@ func FuzzRestoreTar(f *testing.F) {
 		j.Close()
 	})
 }
+
+// A copy that was served is a journal of its own, and no backup any more.
+func TestRestoreOfACopyThatWasWrittenToIsRefused(t *testing.T) {
+	t.Parallel()
+	copied, to := realDir(t, tempDir(t)), realDir(t, tempDir(t))
+	if _, err := journal.Backup(t.Context(), smallJournal(t, backedUp), copied, journal.BackupOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	j := openFS(t, copied, journal.Options{})
+	mustAppend(t, j, one(event("c", 1)))
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := journal.Restore(t.Context(), copied, to, journal.RestoreOptions{}); !errors.Is(err, journal.ErrBackup) {
+		t.Error(err)
+	}
+	wantNames(t, to)
+}
+
+func TestTwoCopiesDoNotGoIntoOneFolder(t *testing.T) {
+	t.Parallel()
+	src, to := smallJournal(t, backedUp), realDir(t, tempDir(t))
+	in := faultfs.Inject(to)
+	arrived, release := hold(in, faultfs.OpCreate, "segments/*")
+	done := make(chan error)
+	go func() {
+		_, err := journal.Backup(context.Background(), src, in, journal.BackupOptions{})
+		done <- err
+	}()
+	arrived()
+	if _, err := journal.Backup(t.Context(), src, to, journal.BackupOptions{}); !errors.Is(err, journal.ErrNotEmpty) {
+		t.Error(err)
+	}
+	if _, err := journal.Open(t.Context(), to, journal.Options{Name: "backup"}); !errors.Is(err, journal.ErrDamaged) {
+		t.Errorf("opened in the middle of it: %v", err)
+	}
+	release()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	openFS(t, to, journal.Options{})
+}
