@@ -439,7 +439,10 @@ func TestRestoreOfAWrappedKeysetNeedsItsWrapper(t *testing.T) {
 }
 
 func FuzzRestoreTar(f *testing.F) {
-	src := smallJournal(f, journal.Options{Name: "fuzz", Seal: keystore.Entity, SegmentBytes: smallest})
+	src := realDir(f, tempDir(f))
+	j := openFS(f, src, journal.Options{Name: "fuzz", Seal: keystore.Entity, SegmentBytes: smallest, Keys: keystore.Options{Reserve: -1}})
+	mustAppend(f, j, &journal.Batch{Events: []journal.Append{event("a", 1), event("b", 2)}})
+	mustShred(f, j, erasureOf("a"))
 	for _, keys := range []bool{true, false} {
 		stream, _ := tarOf(f, src, keys)
 		f.Add(stream)
@@ -456,7 +459,7 @@ func FuzzRestoreTar(f *testing.F) {
 			}
 			return
 		}
-		j, err := journal.Open(context.Background(), m, journal.Options{})
+		j, err := journal.Open(context.Background(), m, journal.Options{SegmentBytes: smallest})
 		if err != nil {
 			t.Fatal(err)
 		}
