@@ -216,7 +216,7 @@ func (b *backup) segment(ctx context.Context, first, next uint64, of int64) erro
 	case err != nil:
 		return err
 	case next == 0:
-		err = s.settled(ctx, cut)
+		cut, err = s.settled(ctx, cut)
 	case cut.broken != nil:
 		err = cut.broken
 	case cut.next != next:
@@ -236,23 +236,40 @@ func (b *backup) segment(ctx context.Context, first, next uint64, of int64) erro
 	return nil
 }
 
+// settleTries is how often the end of the open segment is looked at: each time that it has moved, once more.
+const settleTries = 8
+
 // settled sees to it that the groups of the open segment up to cut are all that were durable when they were
-// read, and that they are durable. A process may be writing behind them.
-func (s *segment) settled(ctx context.Context, cut tail) error {
-	if _, err := s.judge(ctx, cut); err != nil {
-		// Either the group at cut was being written and is whole by now, or it is damaged.
-		if !errors.Is(err, ErrDamaged) {
-			return err
+// read, and that they are durable. It returns a later cut when there are more by now: a process may be writing
+// behind them, and a reading may have gone wrong.
+func (s *segment) settled(ctx context.Context, cut tail) (tail, error) {
+	for range settleTries {
+		clean, err := s.judge(ctx, cut)
+		if clean {
+			break
+		}
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return cut, err
 		}
 		again, e := s.scan(ctx, func(logEvent) error { return nil })
-		if e != nil {
-			return e
+		switch {
+		case e != nil:
+			return cut, e
+		case again.end < cut.end:
+			return cut, s.damage(again.end, again.next, "two readings differ: the groups end at offset %d, then at offset %d", cut.end, again.end)
+		case again.end == cut.end && err != nil: // nobody was writing it just then
+			return cut, err
+		case again.end == cut.end:
+			return cut, s.syncForCopy()
 		}
-		if again.end <= cut.end {
-			return err
-		}
+		cut = again
 	}
-	// Its writer may be between write and sync. A copy must not have what its original might lose.
+	return cut, s.syncForCopy()
+}
+
+// syncForCopy makes what was read durable. Its writer may be between write and sync, and a copy must not have
+// what its original might lose.
+func (s *segment) syncForCopy() error {
 	if err := s.file.SyncData(); err != nil {
 		return fmt.Errorf("journal: back up %s: sync: %w", s.name, err)
 	}

@@ -369,3 +369,38 @@ func TestBackupWhileItsKeysWait(t *testing.T) {
 	c := openFS(t, to, journal.Options{})
 	wantStates(t, c, causal.Shredded, causal.Opened)
 }
+
+// When a reading of the source fails, or goes wrong by itself, the backup says so or is what it should be.
+func TestBackupFromADiskThatReadsWrong(t *testing.T) {
+	t.Parallel()
+	src := smallJournal(t, backedUp)
+	_, want := tarOf(t, src, true)
+	const reads = faultfs.OpOpen | faultfs.OpReadAt | faultfs.OpRead | faultfs.OpReadDir | faultfs.OpSyncData
+	refused, right := 0, 0
+	for _, do := range []faultfs.Effect{faultfs.Fail(errDisk), faultfs.Flip(1), faultfs.Flip(0x80)} {
+		on := reads
+		if do.String() != faultfs.Fail(errDisk).String() {
+			on = faultfs.OpReadAt | faultfs.OpRead
+		}
+		for n := 1; ; n++ {
+			in := faultfs.Inject(src, faultfs.Rule{On: on, Nth: n, Do: do})
+			to := realDir(t, tempDir(t))
+			c, err := journal.Backup(t.Context(), in, to, journal.BackupOptions{Keys: true})
+			if in.Count(on) < n {
+				break
+			}
+			if err != nil {
+				refused++
+				wantNames(t, to)
+				continue
+			}
+			right++
+			again := realDir(t, tempDir(t))
+			r, err := journal.Restore(t.Context(), to, again, journal.RestoreOptions{})
+			if err != nil || c.Head != want.Head || c.Hash != want.Hash || r.Head != want.Head || r.Hash != want.Hash {
+				t.Errorf("%v at %d: backed up %+v, restored %+v, %v", do, n, c, r, err)
+			}
+		}
+	}
+	t.Logf("%d refused, %d right", refused, right)
+}
