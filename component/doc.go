@@ -24,8 +24,8 @@
 // The handler of an endpoint runs on the goroutine of its subscription, for one request after the
 // other, and does not wait: it decodes, checks, and hands over.
 //
-//   - append and batch go into the journal's queue. The journal's reply goroutine publishes the
-//     receipt. With ack "stream" the receipt is held until the relay has published the event; see
+//   - append, batch and shred go into the journal's queue. The journal's reply goroutine publishes
+//     the receipt. With ack "stream" the receipt is held until the relay has published the event; see
 //     heldReplies.
 //   - get, read, open and verify read from disk, each in a goroutine of its own, up to
 //     Config.MaxReads at a time.

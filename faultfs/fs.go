@@ -38,7 +38,8 @@ type FS interface {
 	// replaced, atomically for those who look: they see the old file or the new
 	// one. It does not write out the bytes of the file: when those were not
 	// synced before, a crash may leave the new name with a part of them. A file
-	// that is renamed to the name it has stays.
+	// that is renamed to the name it has stays. A folder can be renamed too, but
+	// nothing to the name of a folder: that is refused with fs.ErrExist.
 	Rename(oldname, newname string) error
 
 	// Remove removes a file or an empty folder. Handles that are open on a file

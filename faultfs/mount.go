@@ -193,6 +193,9 @@ func (m *Mount) Rename(oldname, newname string) error {
 		return err
 	}
 	defer m.mu.Unlock()
+	if !fs.ValidPath(newname) { // before anything is looked for
+		return fails(fs.ErrInvalid)
+	}
 	from, fromBase, err := m.parent("rename", oldname)
 	if err != nil {
 		return err
@@ -205,17 +208,14 @@ func (m *Mount) Rename(oldname, newname string) error {
 	switch {
 	case n == nil:
 		return fails(fs.ErrNotExist)
+	case replaced != nil && replaced.folder():
+		return fails(fs.ErrExist)
 	case n == replaced:
 		return nil
 	case n.holds(to):
 		return fails(syscall.EINVAL) // into itself
-	case replaced != nil && replaced.folder() != n.folder():
-		if n.folder() {
-			return fails(errNotDir)
-		}
-		return fails(syscall.EISDIR)
-	case replaced != nil && replaced.folder() && len(replaced.names) > 0:
-		return fails(syscall.ENOTEMPTY)
+	case replaced != nil && n.folder():
+		return fails(errNotDir)
 	}
 	m.rename("rename "+oldname+" -> "+newname, entry{from, fromBase, nil}, entry{to, toBase, n})
 	return nil

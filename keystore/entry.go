@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 
 	"batpak/causal"
 )
@@ -29,8 +30,8 @@ const (
 	dead                    // destroyed
 )
 
-// entry is a key as it is kept in memory: about 60 bytes, and 40 in the two maps that lead to it. The key's
-// bytes stay in the file.
+// entry is a key as it is kept in memory: 56 bytes, and about 20 in the two indexes that lead to it. The
+// key's bytes stay in the file.
 type entry struct {
 	id     causal.KeyID
 	scope  scopeHash // zero when it has none
@@ -45,28 +46,75 @@ const noRecord = 1<<32 - 1
 // table is the keys by id and by scope. It only grows.
 type table struct {
 	entries []entry
-	byID    map[causal.KeyID]uint32
-	byScope map[scopeHash]uint32 // the scope's last key
-	count   [dead + 1]int        // by state
+	ids     index
+	scopes  index         // of each scope's last key
+	count   [dead + 1]int // by state
 }
 
-func newTable(n int) table {
-	return table{make([]entry, 0, n), make(map[causal.KeyID]uint32, n), make(map[scopeHash]uint32, n), [dead + 1]int{}}
+// index finds entries by 16 bytes that are as good as random: open addressing with linear probing, in a
+// table that is at most three quarters full.
+type index struct {
+	slots []uint32 // an entry, plus 1; 0 is empty
+	used  int
+}
+
+// at is where something is or belongs: the slot of the first entry for which same says yes, or else an empty one.
+func (x *index) at(key *[16]byte, same func(n uint32) bool) int {
+	mask := len(x.slots) - 1
+	for i := int(binary.LittleEndian.Uint64(key[:])) & mask; ; i = (i + 1) & mask {
+		if n := x.slots[i]; n == 0 || same(n-1) {
+			return i
+		}
+	}
+}
+
+// room makes room for one more. The keys of those that are there come from keyOf.
+func (x *index) room(keyOf func(n uint32) *[16]byte) {
+	if 4*(x.used+1) <= 3*len(x.slots) {
+		return
+	}
+	old := x.slots
+	x.slots = make([]uint32, max(16, 2*len(old)))
+	for _, n := range old {
+		if n > 0 {
+			x.slots[x.at(keyOf(n-1), func(uint32) bool { return false })] = n
+		}
+	}
+}
+
+// byID is the entry with an id.
+func (t *table) byID(id causal.KeyID) (n uint32, ok bool) {
+	if len(t.ids.slots) == 0 {
+		return 0, false
+	}
+	n = t.ids.slots[t.ids.at((*[16]byte)(&id), func(n uint32) bool { return t.entries[n].id == id })]
+	return n - 1, n > 0
+}
+
+// byScope is the last key of a scope.
+func (t *table) byScope(scope scopeHash) (n uint32, ok bool) {
+	if len(t.scopes.slots) == 0 {
+		return 0, false
+	}
+	n = t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.entries[n].scope == scope })]
+	return n - 1, n > 0
 }
 
 // find is the entry with an id, nil when there is none.
 func (t *table) find(id causal.KeyID) *entry {
-	if n, ok := t.byID[id]; ok {
+	if n, ok := t.byID(id); ok {
 		return &t.entries[n]
 	}
 	return nil
 }
 
-// add takes in a key that is nobody's.
+// add takes in a key that is nobody's, and whose id is new.
 func (t *table) add(id causal.KeyID, state keyState) uint32 {
 	n := uint32(len(t.entries))
 	t.entries = append(t.entries, entry{id: id, record: noRecord, state: state})
-	t.byID[id] = n
+	t.ids.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.entries[n].id) })
+	t.ids.slots[t.ids.at((*[16]byte)(&id), func(uint32) bool { return false })] = n + 1
+	t.ids.used++
 	t.count[state]++
 	return n
 }
@@ -74,11 +122,13 @@ func (t *table) add(id causal.KeyID, state keyState) uint32 {
 // bind gives a key that is nobody's to a scope, as its last one.
 func (t *table) bind(n uint32, scope scopeHash) {
 	e := &t.entries[n]
-	e.scope = scope
-	if last, ok := t.byScope[scope]; ok {
-		e.older = last + 1
+	t.scopes.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.entries[n].scope) })
+	slot := &t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.entries[n].scope == scope })]
+	if e.older = *slot; e.older == 0 {
+		t.scopes.used++
 	}
-	t.byScope[scope] = n
+	*slot = n + 1
+	e.scope = scope
 	if e.state == spare {
 		t.become(n, live)
 	}
@@ -93,7 +143,7 @@ func (t *table) become(n uint32, state keyState) {
 
 // of calls f with the keys of a scope, the last one first, until it returns false.
 func (t *table) of(scope scopeHash, f func(n uint32, e *entry) bool) {
-	n, ok := t.byScope[scope]
+	n, ok := t.byScope(scope)
 	for ok && f(n, &t.entries[n]) {
 		older := t.entries[n].older
 		n, ok = older-1, older > 0

@@ -429,8 +429,13 @@ func TestExploreKeyset(t *testing.T) {
 	}{{"POSIX", faultfs.POSIX, 18, 2}, {"ext4", faultfs.Ext4, 9, 3}, {"Btrfs", faultfs.Btrfs, 9, 3}} {
 		t.Run(on.name, func(t *testing.T) {
 			test := faulttest.Test{Model: on.model, Steps: on.steps, Run: exploredWorkload, Check: exploredCheck}
-			r := faulttest.Explore(t, test, faulttest.Options{Recover: on.each, RecoverKills: on.each})
+			r := faulttest.Explore(t, test, faulttest.Bounds(
+				faulttest.Options{Recover: on.each, RecoverKills: on.each},
+				faulttest.Options{Recover: 1, RecoverKills: 1, Schedules: 8, EveryFault: true}))
 			t.Logf("%s%v", r, r.Elapsed)
+			if !r.Stopped && !r.Complete() {
+				t.Error("not every operation was made to fail and crashed at")
+			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"batpak/causal"
 )
@@ -160,6 +161,11 @@ func (s *Store) secure() error {
 			return err
 		}
 	}
+	if s.tail {
+		if err := s.file.Truncate(recordOffset(s.placed)); err != nil {
+			return err
+		}
+	}
 	if err := s.writeState(); err != nil {
 		return err
 	}
@@ -169,8 +175,17 @@ func (s *Store) secure() error {
 	if err := s.fsys.SyncDir("."); err != nil {
 		return fmt.Errorf("sync its folder: %w", err)
 	}
-	s.rolled, s.lasting = nil, true
-	return nil
+	s.rolled, s.tail, s.lasting, s.firm = nil, false, true, s.state.count
+	if !s.broken {
+		return nil
+	}
+	s.broken = false
+	err := s.count(s.safe) // in the page that is not whole
+	if err == nil {
+		err = s.sync()
+	}
+	s.broken = err != nil
+	return err
 }
 
 // place writes records behind those that are there. Nothing counts them yet, so that a crash leaves what was.
@@ -233,7 +248,7 @@ func (s *Store) sync() error {
 	if err := s.file.SyncData(); err != nil {
 		return err
 	}
-	s.lasting = true
+	s.lasting, s.firm = true, s.state.count
 	return nil
 }
 
@@ -254,7 +269,7 @@ func (s *Store) number(r *record, at uint64) {
 func (s *Store) settle() {
 	for i := range s.uncounted {
 		r := &s.uncounted[i]
-		n := s.keys.byID[r.id]
+		n, _ := s.keys.byID(r.id)
 		e := &s.keys.entries[n]
 		switch r.typ {
 		case typeKey:
@@ -278,12 +293,20 @@ func (s *Store) wipeRecords(keys []uint32) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	records := make([]uint64, len(keys))
+	s.mu.RLock()
+	for i, n := range keys {
+		records[i] = uint64(s.keys.entries[n].record)
+	}
+	s.mu.RUnlock()
+	if slices.Max(records) >= s.firm { // without the state, a flush with a record that is wiped is not whole
+		if err := s.sync(); err != nil {
+			return err
+		}
+	}
 	var zeros [sealedSize]byte
-	for _, n := range keys {
-		s.mu.RLock()
-		at := s.keys.entries[n].record
-		s.mu.RUnlock()
-		if _, err := s.file.WriteAt(zeros[:], recordOffset(uint64(at))+sealedAt); err != nil {
+	for _, n := range records {
+		if _, err := s.file.WriteAt(zeros[:], recordOffset(n)+sealedAt); err != nil {
 			return err
 		}
 	}

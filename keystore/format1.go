@@ -79,7 +79,7 @@ func (s *Store) decodeEntry1(d *decoder) error {
 		s.noteDead(id, hash)
 		return nil
 	case stateLive1:
-		if last, ok := s.keys.byScope[hash]; ok && s.keys.entries[last].state == live {
+		if last, ok := s.keys.byScope(hash); ok && s.keys.entries[last].state == live {
 			return d.damaged("%s has two live keys", scope)
 		}
 		secret := d.take(KeySize)

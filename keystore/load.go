@@ -63,12 +63,11 @@ func loadFile(ctx context.Context, fsys faultfs.FS, f faultfs.File, g Granularit
 	}
 	s := storeOf(fsys, r.head, m, o)
 	s.file = f
-	r.keys = newTable(int(min(r.state.count, uint64(r.size/recordSize))))
 	if err := r.readRecords(); err != nil {
 		return nil, err
 	}
 	s.keys, s.state, s.wiped, s.safe, s.seen, s.found = r.keys, r.state, r.state.wiped, r.state.seen, r.state.seen, true
-	s.placed, s.rolled, s.tail, s.wipes = r.placed, r.rolled, r.tail, r.wipes
+	s.placed, s.rolled, s.tail, s.broken, s.wipes = r.placed, r.rolled, r.tail, r.broken, r.wipes
 	for n := range s.keys.entries {
 		if s.keys.entries[n].state == spare {
 			s.spares = append(s.spares, uint32(n))
@@ -207,7 +206,7 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 	if !ok && rec.typ != typeKey {
 		return damaged(off, "record %d: checksum mismatch", n)
 	}
-	at, known := r.keys.byID[rec.id]
+	at, known := r.keys.byID(rec.id)
 	switch rec.typ {
 	case typeKey:
 		if known && r.keys.entries[at].record != noRecord {
@@ -251,6 +250,13 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 func (r *reader) rollForward() error {
 	for {
 		records, raw, err := r.wholeFlush()
+		if err == nil && records == nil && r.tail {
+			// What lies there is ignored from now on. It is read once more before: a reading may go wrong by
+			// itself, and would take along keys that are in use.
+			if records, _, err = r.wholeFlush(); err == nil && records != nil {
+				err = damaged(recordOffset(r.placed), "two readings differ: the records were not whole, and then they were")
+			}
+		}
 		if err != nil || records == nil {
 			return err
 		}
@@ -335,7 +341,7 @@ func Inspect(fsys faultfs.FS) (Stats, error) {
 		return Stats{}, fmt.Errorf("keystore: inspect %s: %w", fileName, err)
 	}
 	defer f.Close()
-	r := reader{file: f, keys: newTable(0)}
+	r := reader{file: f}
 	if err := r.readHead(Unspecified); err != nil {
 		return Stats{}, err
 	}

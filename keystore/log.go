@@ -28,7 +28,7 @@ func (s *Store) Bind(scope Scope, id causal.KeyID) error {
 	hash := s.hash(scope)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, ok := s.keys.byID[id]
+	n, ok := s.keys.byID(id)
 	if !ok {
 		n = s.keys.add(id, missing)
 	}
@@ -76,8 +76,8 @@ func (s *Store) AllEvents() iter.Seq2[causal.KeyID, uint64] {
 		}
 	}
 	s.mu.RUnlock()
-	slices.SortFunc(counts, func(a, b count) int { return bytes.Compare(a.id[:], b.id[:]) })
 	return func(yield func(causal.KeyID, uint64) bool) {
+		slices.SortFunc(counts, func(a, b count) int { return bytes.Compare(a.id[:], b.id[:]) })
 		for _, c := range counts {
 			if !yield(c.id, c.events) {
 				return

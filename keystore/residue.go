@@ -91,7 +91,7 @@ func (s *searched) close() {
 }
 
 func openSearched(ctx context.Context, fsys faultfs.FS, name string, g Granularity, w Wrapper) (s searched, err error) {
-	s = searched{name: name, keys: newTable(0)}
+	s = searched{name: name}
 	if s.file, err = fsys.OpenFile(name, os.O_RDONLY, 0); err != nil {
 		return s, fmt.Errorf("keystore: search %s: %w", name, err)
 	}
@@ -100,7 +100,7 @@ func openSearched(ctx context.Context, fsys faultfs.FS, name string, g Granulari
 			s.close()
 		}
 	}()
-	r := reader{file: s.file, keys: newTable(0)}
+	r := reader{file: s.file}
 	err = r.readHead(g)
 	if r.old != nil {
 		clear(r.old)

@@ -34,35 +34,50 @@ func Snapshot(ctx context.Context, fsys faultfs.FS) ([]byte, Stats, error) {
 		return nil, Stats{}, fmt.Errorf("keystore: snapshot %s: %w", fileName, err)
 	}
 	defer f.Close()
+	var first []byte
 	for try := 1; ; try++ {
-		b, stats, err := snapshot(ctx, f)
-		if err == nil {
+		b, tail, stats, err := snapshot(ctx, f)
+		switch {
+		case err == nil && try < snapshotTries && (tail && len(b) > len(first) || len(b) < len(first)):
+			// What lies behind the records is ignored. It is read once more before: it may be whole by now, or a
+			// reading went wrong by itself.
+			if len(b) < len(first) {
+				clear(b)
+				continue
+			}
+			clear(first)
+			first = b
+			continue
+		case err == nil:
+			clear(first)
 			return b, stats, nil
 		}
 		clear(b)
-		if try == snapshotTries || !errors.Is(err, ErrDamaged) {
+		if try >= snapshotTries || !errors.Is(err, ErrDamaged) {
+			clear(first)
 			return nil, Stats{}, err
 		}
 	}
 }
 
-func snapshot(ctx context.Context, f faultfs.File) ([]byte, Stats, error) {
-	b, err := readWhole(ctx, f)
-	if err != nil {
-		return b, Stats{}, fmt.Errorf("keystore: snapshot %s: %w", fileName, err)
+// snapshot also says whether there was something behind the records that it ignores.
+func snapshot(ctx context.Context, f faultfs.File) (b []byte, tail bool, stats Stats, err error) {
+	if b, err = readWhole(ctx, f); err != nil {
+		return b, false, stats, fmt.Errorf("keystore: snapshot %s: %w", fileName, err)
 	}
-	r := reader{file: bytesFile(b), keys: newTable(0)}
+	r := reader{file: bytesFile(b)}
 	if err := r.readHead(Unspecified); err != nil {
-		return b, Stats{}, err
+		return b, false, stats, err
 	}
 	if r.old != nil {
 		clear(r.old)
-		return b, Stats{}, fmt.Errorf("keystore: snapshot %s: %w: it is 1, and is converted when it is loaded", fileName, ErrFormat)
+		return b, false, stats, fmt.Errorf("keystore: snapshot %s: %w: it is 1, and is converted when it is loaded", fileName, ErrFormat)
 	}
 	if err := r.readRecords(); err != nil {
-		return b, Stats{}, err
+		return b, false, stats, err
 	}
 	end := recordOffset(r.placed)
+	tail = len(b) > int(end)
 	clear(b[end:])
 	b = b[:end]
 	for i := range r.keys.entries {
@@ -75,7 +90,7 @@ func snapshot(ctx context.Context, f faultfs.File) ([]byte, Stats, error) {
 		st := state{number: number, count: r.placed, wiped: r.placed}
 		copy(b[st.offset():], st.encode(r.head.file))
 	}
-	return b, r.keys.stats(r.head), nil
+	return b, tail, r.keys.stats(r.head), nil
 }
 
 // readWhole reads a keyset that may be growing. The records come before the states, from the first one on: a

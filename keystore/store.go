@@ -52,11 +52,13 @@ type Store struct {
 	flushing chan struct{}
 	state    state  // the last one that was written
 	lasting  bool   // and it is durable
+	firm     uint64 // records that a durable state counts
 	wiped    uint64 // what the next state says of it
 	safe     uint64 // what was seen, as it is durable
 	placed   uint64 // records in the file that are or will be counted
 	rolled   []byte // the records from state.count to placed, when they were found and may not be durable
 	tail     bool   // there may be bytes behind the records
+	broken   bool   // one of the two states was found not to be whole
 
 	mu        sync.RWMutex // guards what follows, and is never held across I/O
 	keys      table
@@ -98,7 +100,7 @@ func empty(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Sto
 
 func storeOf(fsys faultfs.FS, h *header, m *master, o Options) *Store {
 	return &Store{fsys: fsys, head: h, master: m, reserve: o.least(), flushing: make(chan struct{}, 1),
-		keys: newTable(0), fresh: make(map[uint32]*Key)}
+		fresh: make(map[uint32]*Key)}
 }
 
 // New makes an empty keyset in the root of fsys, which must be a folder that
@@ -159,7 +161,7 @@ func (s *Store) create() error {
 	}
 	s.settle()
 	s.wipes = nil // a file that was just made has no key that was destroyed
-	s.wiped, s.lasting = s.state.wiped, true
+	s.wiped, s.lasting, s.firm = s.state.wiped, true, s.state.count
 	return nil
 }
 
@@ -237,7 +239,7 @@ func (s *Store) Get(scope Scope) (*Key, error) {
 // it, or that of reading the keyset.
 func (s *Store) ByID(id causal.KeyID) (*Key, error) {
 	s.mu.RLock()
-	n, ok := s.keys.byID[id]
+	n, ok := s.keys.byID(id)
 	state := missing
 	if ok {
 		state = s.keys.entries[n].state
@@ -461,7 +463,7 @@ func (s *Store) Destroy(scope Scope, ids ...causal.KeyID) ([]causal.KeyID, error
 
 // noteDead destroys a key that is the scope's, or nobody's, or unknown. The lock is held.
 func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
-	n, ok := s.keys.byID[id]
+	n, ok := s.keys.byID(id)
 	if !ok {
 		n = s.keys.add(id, missing)
 	}

@@ -202,12 +202,21 @@ func TestRotIsRefusedAndTheDirectoryLeftAlone(t *testing.T) {
 func TestADamagedKeysetIsRefused(t *testing.T) {
 	t.Parallel()
 	o := journal.Options{Name: "rot", Seal: keystore.Entity, SegmentBytes: small}
-	_, closed, _ := journalFiles(t, o, 1)
+	_, closed, want := journalFiles(t, o, 1)
 	name := "keys/keyset"
 	dir := tempDir(t)
 	for off := 0; off < len(closed[name]); off += 3 {
+		// Of the two states in the file, which are in the second page and the third, one is enough.
+		state := 4096 <= off && off < 3*4096
+		if state && off%4096 > 64 && off%4096 < 4000 {
+			continue // zeros, the same as others
+		}
 		place(t, dir, with(closed, name, edit(closed[name], func(b []byte) { b[off] ^= 4 })))
-		if _, err := look(t, dir, o); !errors.Is(err, journal.ErrDamaged) {
+		got, err := look(t, dir, o)
+		if state && err == nil && sameEvents(got, want) == nil {
+			continue
+		}
+		if !errors.Is(err, journal.ErrDamaged) {
 			t.Errorf("flip at %d: %v", off, err)
 		}
 	}

@@ -217,6 +217,23 @@
 //
 // FindResidue searches the files for what an erasure should not have left.
 //
+// # Defects found by exploring
+//
+// Tests run the journal on a simulated disk (package faultfs), crash it at each operation, and make
+// each operation fail and each read give wrong bytes; others read, flip and cut its files byte by byte.
+// What they find stays found: TestDefectsStayMended replays each of these, which the exploration
+// finds when it is put back.
+//
+//   - A read that went wrong by itself while frames were written again wrote the wrong bytes back over
+//     the right ones. Frames are checked before they are written again. See also
+//     TestOneWrongReadCutsNothingOff.
+//   - A read that went wrong made acknowledged events at the end of the log look torn, and they were cut
+//     off. What is to be cut off is read twice. The same test.
+//   - A read of an index that went wrong was answered with ErrNotFound, and a stream ended early. Each
+//     block of an index has a checksum, from format 2 on. See also TestAFlippedReadOfAnIndexHidesNothing.
+//   - A folder that had no room for a segment's name poisoned the journal. The append fails with
+//     ErrStorage, and later ones succeed. See also TestAFullDiskRefusesAppendsUntilThereIsRoom.
+//
 // # Memory
 //
 // Resident are the stream heads (about 150 bytes each with their names), the idempotency window

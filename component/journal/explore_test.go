@@ -22,18 +22,19 @@ import (
 	"batpak/keystore"
 )
 
-// What a workload promises: a batch is there; it is not and never will be; or the journal was closed,
-// with so many sealed segments, and opens from its caches from then on.
+// What a workload promises: a batch is there; it is not and never will be, unless it is sent again; or the journal was
+// closed, with so many sealed segments, and opens from its caches from then on.
 type (
 	kept struct {
 		n        int
 		receipts []codec.Receipt
 	}
 	refused struct{ n int }
+	resent  struct{ n int }
 	closed  struct{ sealed int }
 )
 
-var explored = journal.Options{Name: "explored", Seal: keystore.Entity, SegmentBytes: 16 << 10}
+var explored = journal.Options{Name: "explored", Seal: keystore.Entity, SegmentBytes: 16 << 10, Keys: keystore.Options{Reserve: 2}}
 
 // numbered is the n-th batch of the workload: of one event or three, small ones and some that fill a
 // segment quickly, for entities that have a key and for new ones, with a key or without.
@@ -138,6 +139,9 @@ func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) (err error) {
 		submit := func(n int) {
 			b, again := numbered(n), sent[n]
 			sent[n] = true
+			if again {
+				ack(resent{n})
+			}
 			err := j.Submit(b, func(r []codec.Receipt, err error) {
 				switch {
 				case err == nil:
@@ -236,7 +240,7 @@ var errSlow = errors.New("was closed, and opened the slow way")
 // refusal says whether an error is one that a disk which fails excuses.
 func refusal(err error) bool {
 	for _, is := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT, io.ErrUnexpectedEOF, io.EOF,
-		journal.ErrDamaged, journal.ErrStorage, journal.ErrPoisoned, keystore.ErrDamaged, errSlow} {
+		journal.ErrDamaged, journal.ErrStorage, journal.ErrPoisoned, keystore.ErrDamaged, errSlow, errUnmarked} {
 		if errors.Is(err, is) {
 			return true
 		}
@@ -256,6 +260,9 @@ func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
 }
 
 func recoverAndUse(fsys faultfs.FS, acked []any, ack func(any)) (err error) {
+	if err := noticesRot(fsys, acked); err != nil {
+		return err
+	}
 	o, warned := listening(explored)
 	d := &during{FS: fsys, read: map[string]int{}}
 	j, err := journal.Open(context.Background(), d, o)
@@ -292,8 +299,9 @@ func recoverAndUse(fsys faultfs.FS, acked []any, ack func(any)) (err error) {
 		switch p := p.(type) {
 		case kept:
 			promised = append(promised, ackedBatch{numbered(p.n), p.receipts})
-			delete(gone, p.n) // it was sent again
 			next = max(next, p.n+1)
+		case resent:
+			delete(gone, p.n)
 		case refused:
 			gone[p.n] = true
 			next = max(next, p.n+1)
@@ -371,14 +379,39 @@ func inOrder(j *journal.Journal, events []causal.Event, gone map[int]bool) (last
 	return last, nil
 }
 
-// exploredSteps is how many steps are explored: fewer where each costs more.
-var exploredSteps = 24
-
 func exploredTest(m faultfs.Model, steps int) faulttest.Test {
 	return faulttest.Test{Model: m, Steps: steps, Run: exploredWorkload, Check: exploredCheck}
 }
 
+// With -faultfs.deep this takes many hours; it can be interrupted.
 func TestExploreJournal(t *testing.T) {
-	r := faulttest.Explore(t, exploredTest(faultfs.POSIX, exploredSteps), faulttest.Options{Recover: 1500, RecoverKills: 50})
-	t.Logf("%s%v", r, r.Elapsed)
+	deep := faulttest.Options{Recover: 1, RecoverKills: 1, RecoverFaults: 300, Schedules: 8, EveryFault: true}
+	for _, tc := range []struct {
+		name     string
+		model    faultfs.Model
+		steps    int
+		quick    faulttest.Options
+		distinct int // images, at least
+	}{
+		{"POSIX", faultfs.POSIX, 36, faulttest.Options{Recover: 4000, RecoverKills: 200, RecoverFaults: 2, Schedules: 2}, 10_000},
+		{"ext4", faultfs.Ext4, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
+		{"Btrfs", faultfs.Btrfs, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			switch {
+			case faulttest.Deep():
+				tc.steps = 14 // recoveries are many, and of a short journal they are quick
+			case underRace:
+				tc.steps, tc.quick.Schedules = 6, 1
+			}
+			r := faulttest.Explore(t, exploredTest(tc.model, tc.steps), faulttest.Bounds(tc.quick, deep))
+			t.Logf("%s%v", r, r.Elapsed)
+			if !r.Stopped && !r.Complete() {
+				t.Error("not every operation was made to fail and crashed at")
+			}
+			if !r.Stopped && !underRace && r.Distinct < tc.distinct {
+				t.Errorf("%d distinct images, want %d", r.Distinct, tc.distinct)
+			}
+		})
+	}
 }

@@ -280,8 +280,12 @@ func asTheLogSays(j *journal.Journal, events []causal.Event) error {
 }
 
 func TestExploreErasures(t *testing.T) {
+	steps := 16
+	if underRace {
+		steps = 4
+	}
 	waitsForUse() // outside of where time stands still
-	r := faulttest.Explore(t, faulttest.Test{Model: faultfs.POSIX, Steps: exploredSteps / 3 * 2, Run: erasingWorkload, Check: erasingCheck},
+	r := faulttest.Explore(t, faulttest.Test{Model: faultfs.POSIX, Steps: steps, Run: erasingWorkload, Check: erasingCheck},
 		faulttest.Options{Recover: 150, RecoverKills: 20})
 	t.Logf("%s%v", r, r.Elapsed)
 }

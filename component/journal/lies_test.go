@@ -19,9 +19,10 @@ func TestExploreLies(t *testing.T) {
 	o := faulttest.Options{Recover: 100, RecoverKills: 1, Schedules: 2}
 	for v := range faulttest.Lies(t, exploredTest(m, 14), o) {
 		t.Log(v)
-		// The mark of a closed journal tells rot of the last group from a torn write: it takes both a
-		// loss of power and rot to miss it, and the workload has no rot.
-		if !v.Caught && !strings.HasSuffix(v.Site, "Close.func1 > journal.(*Journal).mark") {
+		// In a journal the keyset's name is durable before anything is built upon it, unless the keyset was
+		// replaced. The keystore's own test comes by that, and tells this lie.
+		keysName := v.Op == faultfs.OpSyncDir && strings.HasSuffix(v.Site, "keystore.(*Store).secure")
+		if !v.Caught && !keysName {
 			t.Errorf("%v", v)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,15 +17,15 @@ import (
 	"batpak/causal"
 	"batpak/component/journal"
 	"batpak/faultfs"
+	"batpak/faultfs/faulttest"
 	"batpak/keystore"
 )
 
-// deep says whether to flip every bit of every byte. It takes ten minutes.
-func deep() bool { return os.Getenv("FAULTFS_DEEP") != "" }
-
 var rotStep = 1 // each so many of the rots happen
 
-var rotting = journal.Options{Name: "rotting", Seal: keystore.Entity, SegmentBytes: 16 << 10}
+var underRace bool // the race detector watches
+
+var rotting = journal.Options{Name: "rotting", Seal: keystore.Entity, SegmentBytes: 16 << 10, Keys: keystore.Options{Reserve: 3}}
 
 // patient is a journal on a disk that is about to rot, and what is in it.
 type patient struct {
@@ -126,7 +125,8 @@ func (r rot) String() string {
 }
 
 // rots is all that happens: a flip of every byte, and a cut at every length. Of the zeros around the frames, every
-// 64th byte flips, and those nearest to the frames.
+// 64th byte flips, and those nearest to the frames. With -faultfs.deep it is every bit of every byte, which takes ten
+// minutes.
 func (p *patient) rots() (all []rot) {
 	for _, name := range slices.Sorted(maps.Keys(p.files)) {
 		b := p.files[name]
@@ -137,7 +137,7 @@ func (p *patient) rots() (all []rot) {
 		}
 		for off := range b {
 			all = append(all, rot{name, int64(off), 0})
-			if deep() {
+			if faulttest.Deep() {
 				for bit := range 8 {
 					all = append(all, rot{name, int64(off), 1 << bit})
 				}

@@ -54,7 +54,7 @@ func TestErasuresAmongManyWriters(t *testing.T) {
 			for n := uint64(0); time.Now().Before(deadline) && !t.Failed(); n++ {
 				i := r.IntN(len(models))
 				opening.RLock()
-				what, err := workOn(j, &models[i], fmt.Sprint("e", i), r, w<<32|n)
+				what, err := workOn(j, &models[i], fmt.Sprint("e", i), r, (w+1)<<32|n)
 				opening.RUnlock()
 				own[what]++
 				if err != nil {

@@ -14,6 +14,8 @@ type run struct {
 	lineage causal.Lineage // that every event must have; zero until the first one
 	at      position       // of the last folded event
 	saved   uint64         // sequence in the Store
+	erased  bool           // the hook was told of an erasure, and the Store does not have that yet
+	warned  bool           // that there is no hook
 	heads   *heads
 
 	// Events that were checked and not folded yet: they wait for the rest of their batch.
@@ -43,6 +45,9 @@ func (r *run) take(m *message) error {
 		return &EventError{Doing: "check", Seq: m.seq, Err: err}
 	}
 	err := r.check(m, &ev)
+	if err == nil && erases(&ev.Header) {
+		_, err = decodeErasure(&ev)
+	}
 	if err == nil {
 		err = r.heads.follow(&ev)
 	}

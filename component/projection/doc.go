@@ -13,7 +13,8 @@
 //   - its lineage is the one that all events before had, the checkpoint's, and the one that
 //     the stream's metadata names,
 //   - the message's subject ends in the event's coordinate and kind,
-//   - it continues its stream's chain: version, and the hash of the event before it.
+//   - it continues its stream's chain: version, and the hash of the event before it,
+//   - the event of an erasure says, in clear, what was erased.
 //
 // The last event of each stream is remembered for the chain, for [Config.Streams] streams, the
 // most recent ones, and not in the checkpoint. A stream that is seen for the first time since
@@ -24,7 +25,7 @@
 //
 // A checkpoint is one value that holds everything: the position and the state at that
 // position. It is saved through a [Store] after every [Config.Every] events, when no event
-// came for a while, and when [Projection.Run] ends. Because both are one value, a crash
+// came for a while, soon after an erasure, and when [Projection.Run] ends. Because both are one value, a crash
 // between two saves makes the projection fold the events since the last one again, into the
 // state as it was then: for the state, every event counts once. For side effects outside of
 // the state, see below.
@@ -43,7 +44,7 @@
 // choose its own form through that package's interfaces; the result must pass codec.Check.
 //
 // A checkpoint with another Config.Version is not used: the projection begins at event 1 with
-// a new state. Change the version whenever Fold or the state's type changes.
+// a new state. Change the version whenever Fold, Erase or the state's type changes.
 //
 // At the start, and whenever the connection was lost, reading begins at the checkpoint's own
 // event, whose hash is compared. If the stream does not have that many events, because it is
@@ -57,7 +58,7 @@
 //   - ErrLineage: the stream belongs to another journal.
 //   - ErrGap: the limits of the stream have dropped events that were not folded yet.
 //   - ErrCheckpoint: the stored checkpoint is damaged. It is never ignored.
-//   - *EventError: an event failed a check, could not be opened, or Fold refused it.
+//   - *EventError: an event failed a check, could not be opened, or Fold or Erase refused it.
 //   - whatever the Store says.
 //
 // A missing stream, a lost connection, a server that restarts: the projection waits and goes
@@ -70,12 +71,48 @@
 // Fold after a commit, and give a Store whose Save writes the checkpoint's bytes into a row of
 // its own and commits, and whose Load rolls back what is open and reads that row. Rows and
 // checkpoint then change together or not at all, and every event counts once there too. Save
-// is called between batches, on the goroutine that calls Fold.
+// is called between batches, on the goroutine that calls Fold. Erase writes through the same
+// transaction.
 //
 // # Sealed payloads
 //
 // Payloads come sealed when the journal seals them, and [Event.Payload] is nil then. With
 // [Config.Open] a projection that may read them asks a node for the payloads in clear, for
-// many events at a time. What was erased before the projection reads it comes as shredded; what
-// was folded before the erasure stays in the state, and erasing it there is up to the caller.
+// many events at a time. Whether an event was erased by then says [Event.State]: Opened with the
+// payload, or Shredded without one. Payloads in clear are held for the events that are folded
+// next, and dropped once these were folded.
+//
+// # Erasures
+//
+// An erasure is an event of the journal, behind all events that it covers, and by the time it can
+// be read the journal's node does not open those any more. A projection comes by it like by any event, in its place:
+// while it follows the journal; after it was stopped at the time of the erasure, before it folds
+// anything newer; and each time it reads the journal from event 1. There is no way to pass over
+// one. [Config.Erase] is the hook that takes out of the state what came of the erased payloads.
+//
+// How much came of them depends on when the projection read: it may have folded a payload in
+// clear and meet the erasure later, or find the events shredded before it meets the erasure,
+// or some of both, because payloads are opened ahead of folding. The states differ until the
+// erasure. Write Fold and Erase so that they do not differ behind it: make nothing of a shredded
+// event, and let Erase leave what Fold makes of shredded events. Sums over the payloads of many
+// people can only do that when the parts are kept too.
+//
+// For the state, Erase counts once for each erasure, as Fold does for each event. What it does
+// elsewhere, outside of a transaction with the checkpoint, happens at least once: after a crash
+// before the next save, Erase is called again for the same erasure. Deleting twice does no harm.
+//
+// An erasure of a scope that was erased before is told too, with no keys. A key scope that was
+// renewed has events that open behind the erasure. [Erasure.Covers] says of any event whether it is
+// one whose payload this erasure destroyed. When an erasure's event is not what it should be, an EventError ends Run: it is
+// never passed over.
+//
+// The checkpoint from before an erasure holds what the state held. It is replaced as soon as
+// no event waits to be folded, after Config.Every events at the latest; while a projection is
+// stopped, also by an error, its checkpoint stays as it is. What is left of a checkpoint that was
+// replaced, in the history of a bucket, in a backup, in the blocks of a disk, is out of this
+// package's reach.
+//
+// Without the hook, a projection goes on as if nothing had been erased. If it has Config.Open it
+// logs a warning then, once in each Run. A hook that is added later is not told of the erasures
+// before the checkpoint: change Config.Version with it.
 package projection

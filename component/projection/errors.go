@@ -36,7 +36,7 @@ var (
 
 // EventError says at which event a projection stopped. The event was not folded.
 type EventError struct {
-	Doing string         // "check", "open" or "fold"
+	Doing string         // "check", "open", "erase" or "fold"
 	Seq   uint64         // of the message
 	ID    causal.EventID // zero when the event could not be read
 	Err   error          // what is wrong; matches causal.ErrChain, codec.ErrMalformed, ErrMisfit or ErrLineage when a check failed

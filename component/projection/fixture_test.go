@@ -173,7 +173,7 @@ func project(t testing.TB, js jetstream.JetStream, tweaks ...func(*projection.Co
 
 // start runs a projection until stop is called, or to the end of the test. stop returns what Run
 // did.
-func start(t testing.TB, p *projection.Projection[ledger]) (stop func() error) {
+func start[S any](t testing.TB, p *projection.Projection[S]) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -249,21 +249,25 @@ func newChain() *chain {
 
 // next returns the next event's header for an entity; change may change it before it counts.
 func (c *chain) next(entity string, change func(*causal.Header)) (subject string, envelope []byte) {
+	return c.event(causal.Coordinate{Scope: "s", Entity: entity}, []byte{0xa2, 'h', 'i'}, change)
+}
+
+// event is next for any coordinate and payload.
+func (c *chain) event(at causal.Coordinate, data []byte, change func(*causal.Header)) (subject string, envelope []byte) {
 	c.seq++
 	h := causal.Header{Lineage: c.lineage, ID: c.ids.Next(1_700_000_000_000), Seq: c.seq, Kind: 0x1002,
-		Coordinate: causal.Coordinate{Scope: "s", Entity: entity}, Time: causal.HLC{Millis: 1_700_000_000_000}}
+		Coordinate: at, Time: causal.HLC{Millis: 1_700_000_000_000}}
 	head := c.heads[h.Stream()]
 	h.Version, h.Prev = head.Version+1, head.Hash
 	if change != nil {
 		change(&h)
 	}
-	data := []byte{0xa2, 'h', 'i'}
-	if h.Enc != nil {
+	if h.Enc != nil && len(data) < 32 {
 		data = make([]byte, 32)
 	}
 	envelope = codec.AppendEnvelope(nil, &h, data)
 	c.heads[h.Stream()] = head.Next(&h, causal.HashEnvelope(envelope))
-	return fmt.Sprintf("batpak.main.events.s.%s.%04x", codec.EscapeToken(entity), uint16(h.Kind)), envelope
+	return fmt.Sprintf("batpak.main.events.%s.%s.%04x", codec.EscapeToken(at.Scope), codec.EscapeToken(at.Entity), uint16(h.Kind)), envelope
 }
 
 // byHand gives a test a stream that it writes itself.

@@ -10,17 +10,23 @@ import (
 )
 
 // fold takes in checked events, whole batches: opens what is sealed, then folds under the
-// lock. When Fold refuses one, the events before it stay folded in memory.
+// lock. When one is refused, the events before it stay folded in memory.
 func (p *Projection[S]) fold(ctx context.Context, checked []causal.Event) error {
 	events, err := p.open(ctx, checked)
 	if err != nil {
 		return err
 	}
 	defer clear(events) // what they point to is not ours to keep
+	p.warn(checked)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.wake()
 	for i := range events {
+		if erases(&events[i].Header) {
+			if err := p.erase(&events[i].Event); err != nil {
+				return &EventError{Doing: "erase", Seq: events[i].Seq, ID: events[i].ID, Err: err}
+			}
+		}
 		if err := p.foldOne(&events[i]); err != nil {
 			return &EventError{Doing: "fold", Seq: events[i].Seq, ID: events[i].ID, Err: err}
 		}
@@ -33,12 +39,15 @@ func (p *Projection[S]) fold(ctx context.Context, checked []causal.Event) error 
 
 // foldOne makes a panic of Fold an error.
 func (p *Projection[S]) foldOne(e *Event) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
+	defer caught(&err)
 	return p.config.Fold(&p.state, *e)
+}
+
+// caught makes a panic of the caller's code an error.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	}
 }
 
 // open makes events of what was checked, with payloads as clear as they get.

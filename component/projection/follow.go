@@ -239,7 +239,9 @@ func (p *Projection[S]) read(ctx, on context.Context, messages <-chan message, b
 				return err
 			}
 			idle.Reset(p.config.Idle)
-			if p.run.at.seq-p.run.saved >= uint64(p.config.Every) {
+			// What the Store has from before an erasure still holds what was erased.
+			soon := p.run.erased && len(messages) == 0
+			if soon || p.run.at.seq-p.run.saved >= uint64(p.config.Every) {
 				if err := p.save(ctx); err != nil {
 					return err
 				}

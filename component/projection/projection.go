@@ -53,15 +53,23 @@ type Config[S any] struct {
 	// worth nothing then.
 	Fold func(state *S, e Event) error
 
+	// Erase takes out of the state what is derived from the payloads that were erased. It is
+	// called for every erasure in the journal, in its place among the events: after Fold was for
+	// the events before it, and just before Fold is for the erasure's own event. It is held to
+	// what Fold is held to, and an error (or a panic) ends Run as one of Fold does. It is called
+	// again for an erasure that no checkpoint was saved after: what it does outside of the state
+	// must bear that. Nil: the state keeps what it has. See "Erasures".
+	Erase func(state *S, e Erasure) error
+
 	// New returns the state before the first event, empty: a checkpoint is decoded on top of
 	// it. The zero value when nil.
 	New func() S
 
-	// Version says which Fold and S this is; a checkpoint of another version is not used.
+	// Version says which Fold, Erase and S this is; a checkpoint of another version is not used.
 	Version uint64
 
 	Store Store         // where checkpoints go; nil: there are none, each Run begins at event 1
-	Every int           // events between two checkpoints, about; DefaultEvery when 0
+	Every int           // events between two checkpoints, about, without erasures; DefaultEvery when 0
 	Idle  time.Duration // how long without an event until what was folded is saved; DefaultIdle when 0
 
 	// Open returns what sealed payloads are in clear, in the order of the events, at most 256 at
@@ -158,7 +166,7 @@ func (p *Projection[S]) Wait(ctx context.Context, seq uint64) error {
 
 // Run loads the checkpoint and folds until ctx ends, which is no error, or something is wrong:
 // see "When it stops" in the package's documentation. Before it returns it saves what was
-// folded, also after ctx has ended, unless it ends because of Fold or the Store. One Run at a
+// folded, also after ctx has ended, unless it ends because of Fold, Erase or the Store. One Run at a
 // time: another one returns ErrRunning.
 func (p *Projection[S]) Run(ctx context.Context) error {
 	p.mu.Lock()
@@ -197,7 +205,7 @@ const saveWait = 15 * time.Second
 func (p *Projection[S]) worthSaving(err error) bool {
 	var at *EventError
 	if errors.As(err, &at) {
-		return at.Doing != "fold"
+		return at.Doing != "fold" && at.Doing != "erase"
 	}
 	return !errors.Is(err, errStore)
 }
@@ -269,7 +277,7 @@ func (p *Projection[S]) save(ctx context.Context) error {
 	if err := p.config.Store.Save(ctx, b); err != nil {
 		return fmt.Errorf("%w: %w", errStore, err)
 	}
-	r.saved = r.at.seq
+	r.saved, r.erased = r.at.seq, false
 	return nil
 }
 

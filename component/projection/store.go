@@ -68,7 +68,8 @@ func (s *fileStore) Save(_ context.Context, b []byte) error {
 }
 
 // NewKVStore returns a store that keeps the checkpoint under a key of a JetStream key-value
-// bucket. A checkpoint must fit into a message of the server (1 MiB unless configured). While
+// bucket. A checkpoint must fit into a message of the server (1 MiB unless configured). A bucket
+// that keeps a history keeps checkpoints from before an erasure in it. While
 // the bucket is out of reach, Load and Save try again until their context ends. Two projections that use one
 // key at the same time notice: the Save of one fails.
 func NewKVStore(kv jetstream.KeyValue, key string) Store { return &kvStore{kv: kv, key: key} }

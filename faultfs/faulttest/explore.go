@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -19,11 +20,15 @@ type Options struct {
 	// them by name, the others at random, the same in each process. 0 means 1.
 	Schedules int
 
-	// Recover is for the crash during a recovery: each Recover-th new image that a loss of
-	// power left is recovered from, and that recovery is crashed at every operation and
-	// made to fail at every operation. 0 means none, 1 means all. RecoverKills is the
-	// same for the images of kills, in which what is not synced is still to be lost.
+	// Recover is for the crash during a recovery: each Recover-th image that a loss of
+	// power left, of those that differ, is recovered from, and that recovery is crashed at every operation.
+	// 0 means none, 1 means all. RecoverKills is the same for the images of kills, in
+	// which what is not synced is still to be lost.
 	Recover, RecoverKills int
+
+	// RecoverFaults is for the recoveries that are explored: each so many of them is also
+	// made to fail at every operation, which takes much longer. 0 means all.
+	RecoverFaults int
 
 	// NoFaults leaves out the runs in which an operation fails.
 	NoFaults bool
@@ -42,8 +47,8 @@ type Options struct {
 	// MaxImages ends the exploration after so many images; 0 does not.
 	MaxImages int
 
-	// Progress, when not nil, is called now and then with what was done so far. When it
-	// returns false the exploration ends.
+	// Progress, when not nil, is called every two seconds or so with what was done so far.
+	// When it returns false the exploration ends. With [Deep], nil prints a line.
 	Progress func(Report) bool
 
 	// KeepGoing does not end at the first failure but counts them.
@@ -55,17 +60,25 @@ type Options struct {
 
 // Report counts what was explored.
 type Report struct {
-	Operations  int // of the fault-free runs, reads included
-	CrashPoints int // before each change of those runs, and at their ends
-	Faulted     int // operations of those runs that were made to fail
+	Runs        int // without a fault, one for each schedule
+	Operations  int // of these, reads included
+	Changes     int // of the operations; a crash between two is as one before the second
+	CrashPoints int // changes that were crashed before, and runs that were crashed at their end
+	Faulted     int // operations that were made to fail in every way
 	Images      int // that a crash left
 	Distinct    int // of these
-	Checks      int // of distinct images, or of the same with more promises
+	Checks      int // of images, each once with the same promises
 	FaultRuns   int
-	Recoveries  int // that were crashed or made to fail at every operation
+	Recoveries  int // that were crashed at every operation, and some of them made to fail
 	Failures    []Failure
-	Stopped     bool // by MaxImages or Progress
+	Stopped     bool // by MaxImages, Progress or an interrupt: the rest was not explored
 	Elapsed     time.Duration
+}
+
+// Complete says whether every operation of the runs was made to fail, and every
+// change crashed at.
+func (r Report) Complete() bool {
+	return !r.Stopped && r.Runs > 0 && r.Faulted == r.Operations && r.CrashPoints == r.Changes+r.Runs
 }
 
 // String is the counts without the time, one line each.
@@ -75,7 +88,8 @@ func (r Report) String() string {
 		name string
 		n    int
 	}{
-		{"operations", r.Operations}, {"crash points", r.CrashPoints}, {"operations made to fail", r.Faulted},
+		{"operations", r.Operations}, {"operations made to fail", r.Faulted},
+		{"changes", r.Changes}, {"crash points", r.CrashPoints},
 		{"fault runs", r.FaultRuns}, {"recoveries explored", r.Recoveries}, {"crash images", r.Images},
 		{"distinct images", r.Distinct}, {"checks", r.Checks}, {"failures", len(r.Failures)},
 	} {
@@ -101,16 +115,19 @@ type explorer struct {
 	test   Test
 	opts   Options
 	began  time.Time
+	cores  int
 	report Report
-	seen   map[[2]uint64]bool
+	seen   map[[2]uint64]struct{}
+	checks map[checkKey]struct{} // that were made
+	begins *prefix               // of the promises of all runs
 	jobs   []job
 	told   time.Time
 }
 
-// checkKey is an image with what must be on it, which differs between the runs.
+// checkKey is an image with what must be on it.
 type checkKey struct {
 	digest [2]uint64
-	acked  int
+	acked  *prefix
 }
 
 // job is an image that waits to be checked.
@@ -135,7 +152,13 @@ func Explore(t *testing.T, test Test, opts Options) Report {
 		replayToken(t, test, opts, *replayFlag)
 		return Report{}
 	}
-	e := &explorer{t: t, test: test, opts: opts, began: time.Now(), seen: make(map[[2]uint64]bool)}
+	// Little lives long here: collecting it seldom is a quarter of the time.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	e := newExplorer(t, test, opts)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // as in record
+	if Deep() {
+		defer e.watch()()
+	}
 	for schedule := range max(opts.Schedules, 1) {
 		if e.done() {
 			break
@@ -156,12 +179,18 @@ func Explore(t *testing.T, test Test, opts Options) Report {
 	return e.report
 }
 
+func newExplorer(t *testing.T, test Test, opts Options) *explorer {
+	began := time.Now()
+	return &explorer{t: t, test: test, opts: opts, began: began, told: began, cores: runtime.GOMAXPROCS(0), begins: new(prefix),
+		seen: make(map[[2]uint64]struct{}), checks: make(map[checkKey]struct{})}
+}
+
 func (e *explorer) done() bool {
 	r := &e.report
 	switch {
 	case len(r.Failures) > 0 && !e.opts.KeepGoing:
 		return true
-	case e.opts.MaxImages > 0 && r.Images >= e.opts.MaxImages:
+	case e.opts.MaxImages > 0 && r.Images >= e.opts.MaxImages, interrupted.Load():
 		r.Stopped = true
 	case e.opts.Progress != nil && time.Since(e.told) > 2*time.Second:
 		e.told = time.Now()
@@ -181,11 +210,12 @@ func (e *explorer) schedule(schedule int) {
 		e.fail(at, "a run without faults", r.err)
 		return
 	}
+	e.report.Runs++
 	e.report.Operations += len(r.calls)
-	e.report.CrashPoints += len(r.points)
+	e.report.Changes += len(r.points) - 1
 	whole := at
 	whole.add(0, len(r.calls)+1)
-	e.crash(whole, "", r, &e.opts)
+	e.report.CrashPoints += e.crash(whole, "", r, &e.opts)
 	if e.opts.NoFaults {
 		return
 	}
@@ -193,9 +223,11 @@ func (e *explorer) schedule(schedule int) {
 		if e.done() {
 			return
 		}
-		e.report.Faulted++
 		rules := e.opts.faults(r.calls, n+1)
 		for i, rule := range rules {
+			if e.done() {
+				return
+			}
 			faulty := at
 			faulty.add(n+1, len(r.calls)+1).add(i, len(rules))
 			story := fmt.Sprintf("%s at %s (operation %d)", rule.Do, r.calls[n], n+1)
@@ -207,6 +239,7 @@ func (e *explorer) schedule(schedule int) {
 			}
 			e.crash(faulty, story+", ", f, &Options{})
 		}
+		e.report.Faulted++
 	}
 }
 
@@ -232,11 +265,12 @@ func (e *explorer) fail(at path, story string, err error) {
 	e.report.Failures = append(e.report.Failures, Failure{Token: at.token(), Story: story, Err: err})
 }
 
-// crash looks at every image that a crash of the recording leaves. It explores the
-// recoveries that recover asks for.
-func (e *explorer) crash(at path, story string, r *recording, recover *Options) {
-	losses, kills := 0, 0
-	checked := make(map[checkKey]bool)
+// crash looks at every image that a crash of the recording leaves, and explores the
+// recoveries that recover asks for. It returns how many points it is done with.
+func (e *explorer) crash(at path, story string, r *recording, recover *Options) (points int) {
+	defer e.checkJobs()
+	kills, lost := 0, make(map[checkKey]bool)
+	promised := e.begins.all(r.acked)
 	all := r.skipped + len(r.points)
 	for i := len(r.points) - 1; i >= 0; i-- { // the end is choice 0
 		p := &r.points[i]
@@ -245,13 +279,14 @@ func (e *explorer) crash(at path, story string, r *recording, recover *Options) 
 		for im := range e.images(here, story, p, r.acked) {
 			e.report.Images++
 			digest := im.disk.Digest()
-			isNew := !e.seen[digest]
-			if isNew {
-				e.seen[digest] = true
+			_, known := e.seen[digest]
+			if !known {
+				e.seen[digest] = struct{}{}
 				e.report.Distinct++
 			}
-			if key := (checkKey{digest, p.acked}); !checked[key] {
-				checked[key] = true
+			key := checkKey{digest, promised[p.acked]}
+			if _, checked := e.checks[key]; !checked {
+				e.checks[key] = struct{}{}
 				e.jobs = append(e.jobs, im)
 			}
 			switch kill := im.disk == p.disk; {
@@ -259,8 +294,9 @@ func (e *explorer) crash(at path, story string, r *recording, recover *Options) 
 				if kills++; recover.RecoverKills > 0 && kills%recover.RecoverKills == 0 {
 					e.recovery(im)
 				}
-			case isNew:
-				if losses++; recover.Recover > 0 && losses%recover.Recover == 0 {
+			case recover.Recover > 0 && !lost[key]:
+				lost[key] = true // it may have been known, from what another recovery left
+				if len(lost)%recover.Recover == 0 {
 					e.recovery(im)
 				}
 			}
@@ -268,11 +304,12 @@ func (e *explorer) crash(at path, story string, r *recording, recover *Options) 
 				e.checkJobs()
 			}
 			if e.done() {
-				return
+				return points
 			}
 		}
+		points++
 	}
-	e.checkJobs()
+	return points
 }
 
 // images is what may be found after a crash at a point: the disk of a kill, then
@@ -316,7 +353,7 @@ func (e *explorer) recovery(im job) {
 		return
 	}
 	e.crash(whole, im.story+", and recovering ", r, &Options{})
-	if e.opts.NoFaults {
+	if e.opts.NoFaults || e.report.Recoveries%max(e.opts.RecoverFaults, 1) != 0 {
 		return
 	}
 	for n := range r.calls {
@@ -343,6 +380,12 @@ func (e *explorer) recovery(im job) {
 func (e *explorer) checkJobs() {
 	jobs := e.jobs
 	e.jobs = nil
+	if len(jobs) == 0 {
+		return
+	}
+	if len(jobs) > 1 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(e.cores))
+	}
 	e.report.Checks += len(jobs)
 	errs := make([]error, len(jobs))
 	next := make(chan int, len(jobs))
@@ -351,7 +394,7 @@ func (e *explorer) checkJobs() {
 	}
 	close(next)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range e.cores {
 		wg.Go(func() {
 			for i := range next {
 				errs[i] = attempt(jobs[i].disk, jobs[i].acked, e.opts.Rules, e.check(jobs[i].acked))

@@ -63,6 +63,9 @@ func verdicts(t *testing.T, test Test, opts Options, ops faultfs.Op, effect faul
 			v := Verdict{Site: p.site, Op: p.op, Effect: effect}
 			opts.Rules = []faultfs.Rule{v.Rule()}
 			r := Explore(t, test, opts)
+			if r.Stopped && interrupted.Load() { // nobody knows
+				return
+			}
 			v.Images = r.Images
 			if len(r.Failures) > 0 {
 				f := r.Failures[0]
@@ -92,7 +95,7 @@ func places(t *testing.T, test Test, ops faultfs.Op) []place {
 			}
 		}
 	}
-	e := &explorer{t: t, test: test}
+	e := newExplorer(t, test, Options{})
 	whole := record(t, faultfs.NewDisk(test.Model), nil, plan{sites: true}, e.run(test.Steps))
 	if whole.err != nil {
 		t.Fatalf("a run without faults: %v", whole.err)

@@ -130,6 +130,12 @@ func renames(t *testing.T, fsys faultfs.FS) {
 	wantErr(t, fsys.Rename("missing", "missing"), fs.ErrNotExist)
 	wantErr(t, fsys.Rename("d/moved", "no/such"), fs.ErrNotExist)
 	wantContents(t, fsys, "d/moved", "1")
+	must(t, fsys.Mkdir("e", 0o755))
+	wantErr(t, fsys.Rename("d/moved", "e"), fs.ErrExist)
+	wantErr(t, fsys.Rename("e", "e"), fs.ErrExist)
+	must(t, fsys.Rename("d", "f"))
+	wantErr(t, fsys.Rename("f", "e"), fs.ErrExist)
+	wantContents(t, fsys, "f/moved", "1")
 }
 
 func renamesOntoItself(t *testing.T, fsys faultfs.FS) {

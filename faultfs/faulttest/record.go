@@ -2,6 +2,8 @@ package faulttest
 
 import (
 	"cmp"
+	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -46,9 +48,14 @@ func (p plan) with(rule faultfs.Rule) plan {
 
 // record runs a program in a bubble, one operation on the disk at a time: each
 // waits until nothing else can go on, and then one of those that wait is let
-// through, by order. So a run with the same schedule is the same run.
+// through, by order. What goroutines do between their operations is left to the
+// scheduler of the runtime, with one core for all, which takes them in the order in which
+// they became ready. So a run with the same schedule is the same run, unless a
+// goroutine is preempted after ten milliseconds, or the race detector is on: then the
+// runtime takes goroutines in any order.
 func record(t *testing.T, disk *faultfs.Disk, before []any, p plan, run program) (r *recording) {
 	r = new(recording)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
 		seed := uint64(p.schedule) << 1
 		if p.again {
@@ -111,6 +118,28 @@ func (p *promises) count() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.list)
+}
+
+// prefix is what was promised up to a moment: runs that promised the same, in the
+// same order, have the same one.
+type prefix struct {
+	last any
+	next []*prefix // with one promise more
+}
+
+// all is the prefixes of a list under p, the empty one first.
+func (p *prefix) all(acked []any) []*prefix {
+	prefixes := []*prefix{p}
+	for _, promise := range acked {
+		i := slices.IndexFunc(p.next, func(n *prefix) bool { return reflect.DeepEqual(n.last, promise) })
+		if i < 0 {
+			i = len(p.next)
+			p.next = append(p.next, &prefix{last: promise})
+		}
+		p = p.next[i]
+		prefixes = append(prefixes, p)
+	}
+	return prefixes
 }
 
 // scheduler lets operations through one at a time. Its goroutine is started by

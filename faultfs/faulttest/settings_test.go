@@ -1,0 +1,5 @@
+package faulttest_test
+
+import "testing"
+
+func TestTheExampleHolds(t *testing.T) { settingsSurvive(t) }
