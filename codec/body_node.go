@@ -60,6 +60,7 @@ type Status struct {
 	Bytes     uint64
 	Streams   uint64
 	Keys      uint64
+	Wrapped   string // how the payload keys are wrapped at rest, or "clear"; empty when nothing is sealed
 	Gates     []string
 	Signer    string // the public nkey; empty when receipts are not signed
 	Version   string // of the program
@@ -78,6 +79,7 @@ func (s *Status) fields(f *form) {
 	uintField(f, "bytes", &s.Bytes, required)
 	uintField(f, "streams", &s.Streams, required)
 	uintField(f, "keys", &s.Keys, required)
+	strField(f, "wrapped", &s.Wrapped, optional)
 	listField(f, "gates", &s.Gates, required, unlimited, strValue[string])
 	strField(f, "signer", &s.Signer, optional)
 	strField(f, "version", &s.Version, required)

@@ -40,7 +40,7 @@ type Beyond struct {
 }
 
 // erasures is the stream of events that say what was erased, and what was renewed after that.
-var erasures = causal.Stream{Coordinate: causal.Coordinate{Scope: causal.SystemScope, Entity: "erasures"}}
+var erasures = causal.Stream{Coordinate: causal.Coordinate{Scope: causal.SystemScope, Entity: journal.ErasureEntity}}
 
 // beyondWait is how long a server may take for an answer.
 const beyondWait = 5 * time.Second

@@ -61,6 +61,11 @@ type Config struct {
 	// keystore.Unspecified takes what the journal has; a new one is not sealed then.
 	Seal keystore.Granularity
 
+	// Keys says how the payload keys are protected at rest, and how many are made ahead of need. A
+	// keyset that exists goes on as it is: journal.Rekey changes how it is wrapped. The Wrapper is not
+	// used after Open.
+	Keys keystore.Options
+
 	// RequireSubject refuses appends that name no data subject, in a journal that seals by subject:
 	// an erasure would not reach their payloads. With another Seal the node does not open.
 	RequireSubject bool

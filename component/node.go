@@ -151,7 +151,7 @@ func (n *Node) openJournal(ctx context.Context) error {
 	}
 	var err error
 	n.journal, err = journal.Open(ctx, fsys, journal.Options{
-		Name: n.cfg.Name, Seal: n.cfg.Seal, RequireSubject: n.cfg.RequireSubject, Gates: n.cfg.Gates,
+		Name: n.cfg.Name, Seal: n.cfg.Seal, Keys: n.cfg.Keys, RequireSubject: n.cfg.RequireSubject, Gates: n.cfg.Gates,
 		SegmentBytes: n.cfg.SegmentBytes, MaxPayload: n.cfg.MaxPayload,
 		QueueEvents: n.cfg.QueueEvents, QueueBytes: n.cfg.QueueBytes,
 		IdempotencyKeys: n.cfg.IdempotencyKeys, IdempotencyAge: n.cfg.IdempotencyAge,
@@ -160,6 +160,7 @@ func (n *Node) openJournal(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("component: open the journal: %w", err)
 	}
+	n.tellKeys()
 	room := int(n.nc.MaxPayload()) - eventRoom
 	for _, name := range n.journal.GateNames() {
 		room -= len(name) + 3 // they are in every envelope
@@ -169,6 +170,21 @@ func (n *Node) openJournal(ctx context.Context) error {
 	}
 	n.maxPayload = min(n.cfg.MaxPayload, room)
 	return nil
+}
+
+// tellKeys logs how the payload keys are protected, as they are and not as the config would have them.
+func (n *Node) tellKeys() {
+	switch method := n.journal.KeyMethod(); method {
+	case "":
+		if n.cfg.Keys.Wrapper != nil {
+			n.log.Warn("nothing is sealed in this journal: the key-encryption key has no use")
+		}
+	case keystore.Clear:
+		n.log.Warn("payload keys are stored in clear: who reads the journal's directory can open all that is sealed",
+			slog.String("change", "stop the node, wrap them with batpak rekey --to (journal.Rekey), and serve with --keys-wrap (Config.Keys)"))
+	default:
+		n.log.Info("payload keys are wrapped", slog.String("method", method))
+	}
 }
 
 // claim adds the service, still without endpoints, and makes sure that it is the only one for the

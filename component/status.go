@@ -30,6 +30,7 @@ func (n *Node) Status() codec.Status {
 		Bytes:    uint64(stats.Bytes),
 		Streams:  uint64(stats.Streams),
 		Keys:     uint64(stats.Keys),
+		Wrapped:  n.journal.KeyMethod(),
 		Gates:    n.journal.GateNames(),
 		Version:  n.cfg.Version,
 	}

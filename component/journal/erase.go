@@ -17,9 +17,12 @@ import (
 // MaxReason is the longest reason of an erasure, in bytes.
 const MaxReason = 1024
 
-// erasures is where the events are that say which keys were destroyed, and which key scopes got a
-// new key after that: one stream, so that its order is theirs.
-var erasures = causal.Stream{Coordinate: causal.Coordinate{Scope: causal.SystemScope, Entity: "erasures"}}
+// ErasureEntity is the entity, at causal.SystemScope, of the events that say which keys were destroyed,
+// and which key scopes got a new key after that.
+const ErasureEntity = "erasures"
+
+// erasures is where those events are: one stream, so that its order is theirs.
+var erasures = causal.Stream{Coordinate: causal.Coordinate{Scope: causal.SystemScope, Entity: ErasureEntity}}
 
 // Erasure says what to erase, and why. Exactly one of Entity, Kind, Category, Event and Subject is
 // set, the one that the journal seals by.

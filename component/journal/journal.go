@@ -74,12 +74,9 @@ func Open(ctx context.Context, fsys faultfs.FS, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := fsys.Lock(lockName)
-	if errors.Is(err, faultfs.ErrLocked) {
-		return nil, fmt.Errorf("journal: %w: %w", ErrLocked, err)
-	}
+	lock, err := takeLock(fsys)
 	if err != nil {
-		return nil, fmt.Errorf("journal: lock the directory: %w", err)
+		return nil, err
 	}
 	j := &Journal{fsys: fsys, opts: o, chain: o.Gates, clock: o.Clock, logger: o.Logger, lock: lock}
 	for _, name := range j.chain.Names() {
@@ -92,6 +89,18 @@ func Open(ctx context.Context, fsys faultfs.FS, o Options) (*Journal, error) {
 	}
 	j.start()
 	return j, nil
+}
+
+// takeLock takes the directory's lock, or says ErrLocked.
+func takeLock(fsys faultfs.FS) (io.Closer, error) {
+	lock, err := fsys.Lock(lockName)
+	if errors.Is(err, faultfs.ErrLocked) {
+		return nil, fmt.Errorf("journal: %w: %w", ErrLocked, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: lock the directory: %w", err)
+	}
+	return lock, nil
 }
 
 func (j *Journal) open(ctx context.Context) error {
@@ -120,11 +129,8 @@ func (j *Journal) open(ctx context.Context) error {
 	j.name, j.lineage, j.seal = m.name, m.lineage, m.seal
 	if m.seal != keystore.None {
 		j.keys, err = keystore.Load(ctx, faultfs.Sub(j.fsys, keysDir), m.seal, j.opts.Keys)
-		if errors.Is(err, keystore.ErrDamaged) || errors.Is(err, keystore.ErrNotExist) {
-			return fmt.Errorf("journal: %w: %w", ErrDamaged, err)
-		}
 		if err != nil {
-			return fmt.Errorf("journal: %w", err)
+			return keysetError(err)
 		}
 	}
 	j.work = make(chan *segment, 1024)

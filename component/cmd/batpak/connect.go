@@ -106,6 +106,14 @@ func (c *connection) complete() error {
 // named says whether flags or environment name a server or a context. Complete comes before.
 func (c *connection) named() bool { return c.server != "" || c.context != "" }
 
+// onlyName is the journal's name when a flag says it, for a directory that has a name already.
+func (c *connection) onlyName() string {
+	if !c.flags.Changed("journal") {
+		return ""
+	}
+	return c.journal
+}
+
 // connect opens the connection. Complete comes before.
 func (c *connection) connect(options ...nats.Option) (*nats.Conn, error) {
 	mine, err := c.options()

@@ -38,7 +38,7 @@ func startChild(ctx context.Context, home, listen string) (*child, error) {
 	c := &child{ended: make(chan struct{})}
 	c.cmd = exec.Command(program, "serve", "--demo",
 		"--dir", filepath.Join(home, "journal"), "--journal", demoJournal, "--listen", listen,
-		"--seal", "subject", "--segment-size", "8MiB", "--log-level", "warn")
+		"--seal", "subject", "--segment-size", "8MiB", "--log-level", "warn", "--keys-wrap", "")
 	c.cmd.Env = withoutNATS(os.Environ())
 	c.cmd.Stderr = log
 	if c.hold, err = c.cmd.StdinPipe(); err != nil {

@@ -9,7 +9,11 @@
 //	batpak backup --dir DIR --to FOLDER             copy a journal, also while it is served
 //	batpak restore --from FOLDER --dir DIR          make a journal of the copy, with later erasures applied
 //	batpak verify --residue --subject ada --dir DIR what can still be had of her payloads
-//	batpak head, get, status, verify, bench         see their help
+//	batpak shred --subject ID --reason TEXT         erase payloads, by destroying their key
+//	batpak erased                                   every erasure on record
+//	batpak keys --dir DIR                           how many payload keys there are, and how they are wrapped
+//	batpak rekey --dir DIR --to WRAP                wrap them otherwise
+//	batpak head, get, open, status, verify, bench   see their help
 //
 // # Where it connects
 //
@@ -23,6 +27,12 @@
 //
 // --journal (main) and --prefix (batpak) say which journal.
 //
+// # Keys
+//
+// --keys-wrap, or BATPAK_KEYS_WRAP in the environment, says where the key-encryption key is that the
+// payload keys of a directory are wrapped with: a file, a variable, Vault, or the terminal. The key
+// itself is on no command line and in no log.
+//
 // # What it prints
 //
 // Results go to standard output, in one of three forms:
@@ -32,8 +42,9 @@
 //     command names the fields;
 //   - with --json: one JSON object per line, with the keys of the protocol.
 //
-// Everything else goes to standard error: progress (on a terminal only), logs, and errors, one
-// line each, or one JSON object with --json.
+// Everything else goes to standard error: progress (on a terminal only), logs, questions, and errors,
+// one line each, or one JSON object with --json. Questions are asked on a terminal alone: without one,
+// a command that would have to ask is refused, and says which flag answers.
 //
 // # Exit codes
 //

@@ -84,6 +84,7 @@ Begin with "batpak demo".`,
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
 		a.headCommand(), a.statusCommand(), a.verifyCommand(),
 		a.backupCommand(), a.restoreCommand(),
+		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(),
 		a.benchCommand(), a.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {

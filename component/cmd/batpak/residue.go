@@ -10,7 +10,6 @@ import (
 	"batpak/causal"
 	"batpak/component/journal"
 	"batpak/faultfs"
-	"batpak/keystore"
 
 	"github.com/spf13/cobra"
 )
@@ -20,7 +19,6 @@ type searching struct {
 	on                  bool
 	entity, event, kind string
 	category, person    string
-	wrapper             keystore.Wrapper // of the payload keys
 }
 
 const residueHelp = `
@@ -102,6 +100,11 @@ func (v *verifying) residue(ctx context.Context) error {
 	if v.dir == "" || v.receipts != "" || v.from > 0 || v.to > 0 {
 		return usage("--residue goes with --dir, and without --receipts, --from and --to")
 	}
+	keys, err := v.keys.wrapper(ctx, v.app, askKeys)
+	if err != nil {
+		return err
+	}
+	defer forget(keys)
 	root, err := os.OpenRoot(v.dir)
 	if err != nil {
 		return inDir(v.dir, err)
@@ -112,7 +115,7 @@ func (v *verifying) residue(ctx context.Context) error {
 	began := time.Now()
 	table := v.screen.table(column{name: "what", style: red}, column{name: "file"}, column{name: "offset", right: true},
 		column{name: "sequence", right: true}, column{name: "events", right: true}, column{name: "key", style: dim})
-	done, err := journal.FindResidue(ctx, faultfs.Dir(root), v.search.wrapper, e, func(r journal.Residue) error {
+	done, err := journal.FindResidue(ctx, faultfs.Dir(root), keys, e, func(r journal.Residue) error {
 		_ = bar.Add(1) // a terminal that cannot be written to shows nothing
 		key := ""
 		if r.What != journal.ResiduePlain {

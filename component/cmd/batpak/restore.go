@@ -23,7 +23,7 @@ import (
 type restoring struct {
 	*app
 	connection
-	keys                   keystore.Options
+	keys                   wrapping
 	dir, from, tar, stream string
 	offline                bool
 	beyond                 component.Beyond
@@ -49,12 +49,17 @@ serves, and its relay stops. That is said too, with what can be done.
 
 What was restored is printed: with or without keys, the number of events and of bytes, the last event's
 sequence and hash, how many later erasures were applied, or "unknown", and the time it took. To a pipe these
-are the fields of one line.`,
+are the fields of one line.
+
+A keyset that is wrapped needs --keys-wrap. A backup without keys gets a new keyset, wrapped by it.
+
+` + wrapHelp,
 		Example: "  batpak restore --from /backup/monday --dir /var/lib/batpak\n  zstd -dc monday.tar.zst | batpak restore --tar - --dir /var/lib/batpak --offline",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return r.run(cmd.Context()) },
 	}
-	r.bind(cmd)
+	r.connection.bind(cmd)
+	r.keys.bind(cmd)
 	f := cmd.Flags()
 	f.StringVar(&r.dir, "dir", "", "`directory` for the journal, new or empty (required)")
 	f.StringVar(&r.from, "from", "", "restore what is in this `folder`")
@@ -73,6 +78,11 @@ func (r *restoring) run(ctx context.Context) error {
 	case r.offline && (r.flags.Changed("server") || r.flags.Changed("context")):
 		return usage("--offline asks nobody: leave --server and --context out")
 	}
+	keys, err := r.keys.wrapper(ctx, r.app, askKeys)
+	if err != nil {
+		return err
+	}
+	defer forget(keys)
 	var nc *nats.Conn
 	if !r.offline {
 		if err := r.complete(); err != nil {
@@ -90,12 +100,12 @@ func (r *restoring) run(ctx context.Context) error {
 	}
 	bar := r.newByteProgress("restore")
 	defer bar.end()
-	o := journal.RestoreOptions{Keys: r.keys, Progress: bar.show, Beyond: func(ctx context.Context, j *journal.Journal) ([]journal.ErasureRecord, error) {
+	o := journal.RestoreOptions{Keys: keystore.Options{Wrapper: keys}, Progress: bar.show, Beyond: func(ctx context.Context, j *journal.Journal) ([]journal.ErasureRecord, error) {
 		return r.later(ctx, nc, j)
 	}}
 	began := time.Now()
 	var done journal.Restored
-	err := inFolder(r.dir, func(to faultfs.FS) (err error) {
+	err = inFolder(r.dir, func(to faultfs.FS) (err error) {
 		done, err = r.restore(ctx, to, o)
 		return err
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"os"
 	"strings"
 	"unicode"
@@ -31,16 +32,22 @@ type screen struct {
 }
 
 func (a *app) newScreen() *screen {
-	s := &screen{w: bufio.NewWriterSize(a.out, 64<<10)}
-	if fd, ok := terminal(a.out); ok {
+	s := a.newScreenOn(a.out)
+	if a.json {
+		s.form = forMachine
+	}
+	return s
+}
+
+// newScreenOn is a screen on another stream than standard output, for people.
+func (a *app) newScreenOn(w io.Writer) *screen {
+	s := &screen{w: bufio.NewWriterSize(w, 64<<10)}
+	if fd, ok := terminal(w); ok {
 		s.form, s.width = forTerminal, 100
 		if width, _, err := term.GetSize(fd); err == nil && width > 0 {
 			s.width = width
 		}
 		s.color = a.colourful()
-	}
-	if a.json {
-		s.form = forMachine
 	}
 	return s
 }

@@ -21,6 +21,7 @@ const defaultListen = "127.0.0.1:4222"
 type serving struct {
 	*app
 	connection
+	keys                      wrapping
 	dir, listen, seal, onward string
 	requireSubject            bool
 	maxPayload, segmentSize   byteSize
@@ -44,14 +45,22 @@ NATS servers that are there.
 
 When the node answers, one line is printed on standard output: ready URL JOURNAL. SIGTERM and SIGINT
 drain it: no more appends are taken, what was taken is committed, answered and published onward, and
-the exit code is 0. A second signal ends it at once; nothing that was acknowledged is lost then, either.`,
+the exit code is 0. A second signal ends it at once; nothing that was acknowledged is lost then, either.
+
+The payload keys of a journal that seals are in DIR/keys. With --keys-wrap they are wrapped when the
+journal is created, and what they were wrapped with has to be given each time. Without it they are in
+clear, for whoever reads the directory or a copy of it. batpak rekey changes that.
+
+` + wrapHelp,
 		Example: `  batpak serve --dir /var/lib/batpak
   batpak serve --dir /var/lib/orders --journal orders --url nats://nats.internal:4222 --creds orders.creds
-  batpak serve --dir /var/lib/people --journal people --seal subject --require-subject`,
+  batpak serve --dir /var/lib/people --journal people --seal subject --require-subject \
+    --keys-wrap key-file:/etc/batpak/people.key`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd) },
 	}
-	s.bind(cmd)
+	s.connection.bind(cmd)
+	s.keys.bind(cmd)
 	f := cmd.Flags()
 	f.Lookup("server").Usage = "serve on the NATS servers at these `URL`s instead; --url is the same ($NATS_URL)"
 	f.StringVar(&s.dir, "dir", "", "`directory` of the journal (required)")
@@ -112,6 +121,10 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 		s.server, s.context = "", "" // the environment's
 	}
+	if err := s.wrap(ctx, &cfg); err != nil {
+		return err
+	}
+	defer forget(cfg.Keys.Wrapper) // at the latest
 	cfg.Logger.Debug("starting", slog.String("dir", s.dir))
 	if s.named() {
 		return s.elsewhere(ctx, cfg)
@@ -158,6 +171,17 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	return cfg, err
 }
 
+// wrap says in the config what the payload keys are wrapped with. For a journal that is to be created a
+// passphrase is asked for twice: with one that was mistyped it would never be opened again.
+func (s *serving) wrap(ctx context.Context, cfg *component.Config) (err error) {
+	prompts := []string{askKeys}
+	if !hasJournal(s.dir) {
+		prompts = askNewKeys
+	}
+	cfg.Keys.Wrapper, err = s.keys.wrapper(ctx, s.app, prompts...)
+	return err
+}
+
 func (s *serving) logger() (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
@@ -179,6 +203,7 @@ func (s *serving) here(ctx context.Context, cfg component.Config) error {
 	if err != nil {
 		return err
 	}
+	forget(cfg.Keys.Wrapper)
 	if err := s.ready(l.nats.ClientURL(), l.node); err != nil {
 		return errors.Join(err, l.close())
 	}
@@ -197,6 +222,7 @@ func (s *serving) elsewhere(ctx context.Context, cfg component.Config) error {
 	if err != nil {
 		return inDir(s.dir, err)
 	}
+	forget(cfg.Keys.Wrapper)
 	if err := s.ready(nc.ConnectedUrlRedacted(), node); err != nil {
 		return errors.Join(err, node.Close())
 	}

@@ -7,6 +7,7 @@ import (
 
 	"batpak/codec"
 	"batpak/component"
+	"batpak/keystore"
 
 	"github.com/spf13/cobra"
 )
@@ -17,7 +18,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Print how the node is",
 		Long: `Print what the node says of itself. Head is the last sequence that was given, durable the last one on
-disk, published the last one in the onward stream. To a pipe, each line has a name and a value.`,
+disk, published the last one in the onward stream. Wrapped is how the payload keys are, when anything is
+sealed: clear, or a method. To a pipe, each line has a name and a value.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.RunE = c.withClient(func(ctx context.Context, client *component.Client, _ []string) error {
@@ -54,8 +56,15 @@ func statusPairs(st *codec.Status, as form) []pair {
 		{"head", n(st.Head), plain}, {"durable", n(st.Durable), plain}, {"published", n(st.Published), plain},
 		{"segments", n(st.Segments), plain}, {"bytes", n(st.Bytes), plain},
 		{"streams", n(st.Streams), plain}, {"keys", n(st.Keys), plain},
-		{"gates", strings.Join(st.Gates, ", "), plain},
 	}
+	switch st.Wrapped {
+	case "":
+	case keystore.Clear:
+		list = append(list, pair{"wrapped", st.Wrapped, yellow})
+	default:
+		list = append(list, pair{"wrapped", st.Wrapped, plain})
+	}
+	list = append(list, pair{"gates", strings.Join(st.Gates, ", "), plain})
 	if st.Signer != "" {
 		list = append(list, pair{"signer", st.Signer, plain})
 	}

@@ -10,15 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onTerminal runs a command whose standard output and error are a terminal of 80 columns, and
-// returns what it shows.
-func onTerminal(t *testing.T, env string, args ...string) (shown string, code int) {
+// openTerminal makes a terminal of 80 columns: what is typed and shown, and what a program has of it.
+func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer master.Close()
+	t.Cleanup(func() { master.Close() })
 	fd := int(master.Fd())
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
@@ -30,10 +29,18 @@ func onTerminal(t *testing.T, env string, args ...string) (shown string, code in
 	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
 		t.Fatal(err)
 	}
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return master, slave
+}
+
+// onTerminal runs a command whose standard output and error are a terminal of 80 columns, and
+// returns what it shows.
+func onTerminal(t *testing.T, env string, args ...string) (shown string, code int) {
+	t.Helper()
+	master, slave := openTerminal(t)
 	cmd := command(t, args...)
 	cmd.Env = append(cmd.Env, strings.Fields(env)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input(300, 3)), slave, slave

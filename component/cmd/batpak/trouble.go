@@ -13,6 +13,7 @@ import (
 	"batpak/component"
 	"batpak/component/journal"
 	"batpak/keystore"
+	"batpak/keystore/vault"
 
 	"github.com/nats-io/nats.go"
 )
@@ -48,6 +49,16 @@ func (e *connectError) Unwrap() error { return e.err }
 type toldError struct{ code int }
 
 func (e *toldError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// plainError says for people what became of something, and how it ends the program.
+type plainError struct {
+	code int
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text + ": " + e.err.Error() }
+func (e *plainError) Unwrap() error { return e.err }
 
 // report tells what went wrong, in one line, and returns the exit code.
 func (a *app) report(err error) int {
@@ -94,14 +105,20 @@ func explain(err error) (code int, text string) {
 		refusal  *component.Error
 		connect  *connectError
 		place    *dirError
+		plain    *plainError
 	)
 	switch {
+	case errors.As(err, &plain):
+		return plain.code, plain.text
 	case errors.As(err, &badUsage):
 		return exitUsage, badUsage.Error()
 	case errors.As(err, &refusal):
 		return exitRefused, explainRefusal(refusal)
 	case errors.Is(err, journal.ErrBackup):
 		return exitDamaged, printable(trim(err)) + "; nothing was restored: take another backup"
+	case ofVault(err):
+		_, detail, _ := strings.Cut(err.Error(), "vault: ")
+		return exitFailed, "Vault: " + detail + "; are VAULT_ADDR and VAULT_TOKEN right, and may the token encrypt and decrypt?"
 	case errors.As(err, &place):
 		return place.explain()
 	case errors.As(err, &connect):
@@ -119,10 +136,20 @@ func explain(err error) (code int, text string) {
 	}
 }
 
+// ofVault says whether it is Vault that does not do as asked.
+func ofVault(err error) bool {
+	for _, kind := range []error{vault.ErrUnavailable, vault.ErrDenied, vault.ErrRefused, vault.ErrAnswer} {
+		if errors.Is(err, kind) {
+			return !errors.Is(err, context.Canceled)
+		}
+	}
+	return false
+}
+
 // trim takes the names of packages off an error's beginning.
 func trim(err error) string {
 	text := err.Error()
-	for _, name := range []string{"component: ", "journal: ", "keystore: ", "relay: ", "bench: "} {
+	for _, name := range []string{"component: ", "journal: ", "keystore: ", "vault: ", "relay: ", "bench: "} {
 		text = strings.TrimPrefix(text, name)
 	}
 	return text
@@ -167,7 +194,7 @@ func (e *dirError) Unwrap() error { return e.err }
 func inDir(dir string, err error) error {
 	for _, kind := range []error{
 		journal.ErrNotEmpty, journal.ErrLocked, journal.ErrForeign, journal.ErrGranularity, journal.ErrDamaged, journal.ErrStorage, keystore.ErrDamaged,
-		fs.ErrPermission, fs.ErrNotExist, syscall.EROFS, syscall.ENOSPC, syscall.ENOTDIR,
+		keystore.ErrWrapped, keystore.ErrWrongKey, fs.ErrPermission, fs.ErrNotExist, syscall.EROFS, syscall.ENOSPC, syscall.ENOTDIR,
 	} {
 		if errors.Is(err, kind) {
 			return &dirError{dir, err}
@@ -184,13 +211,17 @@ func (e *dirError) explain() (code int, text string) {
 	}
 	switch {
 	case is(journal.ErrLocked):
-		return exitFailed, e.dir + " is in use: another process has locked it; a journal has one writer: stop the other one, or serve another --dir"
+		return exitFailed, e.dir + " is in use: another process has locked it; a journal has one writer: stop the other one, or take another --dir"
 	case is(journal.ErrNotEmpty):
 		return exitFailed, e.dir + " is not empty: a copy goes into a new folder; empty this one, or take another"
 	case is(journal.ErrForeign):
 		return say("belongs to another journal", "give its name with --journal, or another --dir")
 	case is(journal.ErrGranularity):
 		return say("was created with another granularity", "that is fixed: leave --seal out, or take another --dir")
+	case is(keystore.ErrWrapped):
+		return say("has wrapped keys", "say with --keys-wrap or $"+wrapVariable+" (rekey: --from) where the key-encryption key is")
+	case is(keystore.ErrWrongKey):
+		return say("has keys that do not open", "nothing was changed: give the key-encryption key that they were wrapped with (--keys-wrap, rekey: --from)")
 	case is(journal.ErrDamaged), is(keystore.ErrDamaged):
 		_, text = say("is damaged", "nothing was changed: keep a copy, find out what wrote there, and restore it from a backup")
 		return exitDamaged, text
@@ -211,9 +242,15 @@ func (e *dirError) explain() (code int, text string) {
 func (e *dirError) detail() string {
 	var damage *journal.DamageError
 	var path *fs.PathError
+	var wrapped *keystore.WrappedError
 	switch {
 	case errors.As(e.err, &damage):
 		return trim(damage)
+	case errors.As(e.err, &wrapped):
+		return trim(wrapped)
+	case errors.Is(e.err, keystore.ErrWrongKey):
+		_, detail, _ := strings.Cut(e.err.Error(), "unwrap the master key: ")
+		return trim(errors.New(detail))
 	case errors.As(e.err, &path):
 		return path.Error()
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"batpak/codec"
 	"batpak/component"
 	"batpak/component/journal"
-	"batpak/faultfs"
 
 	"github.com/spf13/cobra"
 )
@@ -25,6 +23,7 @@ import (
 type verifying struct {
 	*app
 	connection
+	keys     wrapping
 	dir      string
 	receipts string
 	from, to uint64
@@ -41,7 +40,8 @@ the hash chain of its stream. With --receipts, check that the journal has the ev
 they say: JSON, one per line, as append --json printed them; a file, or - for standard input.
 
 With --dir a journal is checked that is not being served. As every opening of a journal does, this
-finishes first what a crash has interrupted.
+finishes first what a crash has interrupted. When its payload keys are wrapped, --keys-wrap says by
+what, as for serve.
 
 What is found is printed: whether the journal is valid, how many events were checked, the last one's
 sequence and hash, and the reason when it is not valid. To a pipe these are the fields of one line. The
@@ -72,7 +72,8 @@ exit code is 4 when it is not valid.`,
 			return v.online(cmd.Context(), client)
 		},
 	}
-	v.bind(cmd)
+	v.connection.bind(cmd)
+	v.keys.bind(cmd)
 	f := cmd.Flags()
 	f.StringVar(&v.dir, "dir", "", "check the journal in this `directory`, which nobody serves")
 	f.StringVar(&v.receipts, "receipts", "", "check the receipts in this `file`")
@@ -152,30 +153,15 @@ func (v *verifying) span(ctx context.Context, head uint64, check check) error {
 }
 
 // offline opens the journal itself.
-func (v *verifying) offline(ctx context.Context) (err error) {
-	if _, err := os.Stat(filepath.Join(v.dir, "journal.meta")); err != nil {
-		return inDir(v.dir, err)
-	}
-	root, err := os.OpenRoot(v.dir)
+func (v *verifying) offline(ctx context.Context) error {
+	keys, err := v.keys.wrapper(ctx, v.app, askKeys)
 	if err != nil {
-		return inDir(v.dir, err)
+		return err
 	}
-	defer root.Close()
-	name := ""
-	if v.flags.Changed("journal") {
-		name = v.journal
-	}
-	j, err := journal.Open(ctx, faultfs.Dir(root), journal.Options{Name: name})
-	if err != nil {
-		return inDir(v.dir, err)
-	}
-	defer func() {
-		if e := j.Close(); err == nil && e != nil {
-			err = inDir(v.dir, e)
-		}
-	}()
-	return v.span(ctx, j.Visible(), func(ctx context.Context, from, to uint64) (codec.VerifyReply, error) {
-		return verifyJournal(ctx, j, from, to)
+	return withJournal(ctx, v.dir, v.onlyName(), keys, func(j *journal.Journal) error {
+		return v.span(ctx, j.Visible(), func(ctx context.Context, from, to uint64) (codec.VerifyReply, error) {
+			return verifyJournal(ctx, j, from, to)
+		})
 	})
 }
 
