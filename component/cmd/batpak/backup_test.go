@@ -11,8 +11,8 @@ import (
 	"batpak/codec"
 )
 
-// people is a served journal with events of two subjects, of which one is erased.
-func people(t *testing.T) *served {
+// adaAndBob is a served journal with events of two subjects, of which one is erased.
+func adaAndBob(t *testing.T) *served {
 	t.Helper()
 	s := serve(t, journalDir(t), "--seal", "subject")
 	for _, who := range []string{"ada", "bob", "ada"} {
@@ -40,7 +40,7 @@ func object(t *testing.T, line string) map[string]any {
 
 func TestBackupOfAServedJournalIsRestoredWithLaterErasures(t *testing.T) {
 	t.Parallel()
-	s := people(t)
+	s := adaAndBob(t)
 	folder, file := filepath.Join(t.TempDir(), "copy"), filepath.Join(t.TempDir(), "copy.tar")
 	got := object(t, must(t, "", "backup", "--dir", s.dir, "--to", folder, "--keys", "--json"))
 	if got["keys"] != true || got["events"] != 3.0 || got["journal"] != "main" || len(got["hash"].(string)) != 64 {
@@ -95,7 +95,7 @@ func TestBackupOfAServedJournalIsRestoredWithLaterErasures(t *testing.T) {
 
 func TestABackupThatIsNotGoodIsRefused(t *testing.T) {
 	t.Parallel()
-	s := people(t)
+	s := adaAndBob(t)
 	file := filepath.Join(t.TempDir(), "copy.tar")
 	must(t, "", "backup", "--dir", s.dir, "--tar", file)
 	whole, err := os.ReadFile(file)
@@ -143,7 +143,7 @@ func TestABackupThatIsNotGoodIsRefused(t *testing.T) {
 
 func TestResidueIsSearchedWhileANodeServes(t *testing.T) {
 	t.Parallel()
-	s := people(t)
+	s := adaAndBob(t)
 	search := []string{"verify", "--residue", "--subject", "ada", "--dir", s.dir}
 	r := batpak(t, "", search...)
 	if f := fields(r.out); r.code != exitDamaged || len(f) != 6 || f[0] != "live" || f[1] != "keys/keyset" || f[3] != "1" || f[4] != "2" {
