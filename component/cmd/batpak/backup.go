@@ -61,10 +61,8 @@ func (b *backingUp) run(ctx context.Context) error {
 		return usage("backup needs --dir")
 	case (b.to == "") == (b.tar == ""):
 		return usage("backup needs one of --to and --tar")
-	case b.tar == "-":
-		if _, ok := terminal(b.out); ok {
-			return usage("--tar - writes to standard output, which is a terminal: send it into a file or a pipe")
-		}
+	case b.tar == "-" && isTerminal(b.out):
+		return usage("--tar - writes to standard output, which is a terminal: send it into a file or a pipe")
 	}
 	root, err := os.OpenRoot(b.dir)
 	if err != nil {
@@ -92,7 +90,7 @@ func (b *backingUp) run(ctx context.Context) error {
 	if b.tar == "-" { // which has the copy
 		b.screen = b.newScreen()
 		b.screen.w.Reset(b.err)
-		if _, ok := terminal(b.err); ok && b.screen.form == forPipe {
+		if isTerminal(b.err) && b.screen.form == forPipe {
 			b.screen.form = forTerminal
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,5 +160,23 @@ func TestResidueIsSearchedWhileANodeServes(t *testing.T) {
 	s.run("", "append", "shop/order", "--kind", "0x1001", `{"cents":1}`)
 	if r := batpak(t, "", "verify", "--residue", "--entity", "shop/order", "--dir", s.dir); r.code != exitDamaged || strings.Count(r.out, "\n") != 2 || !strings.HasPrefix(r.out, "plain\tsegments/") {
 		t.Errorf("it said %d, %s%s", r.code, r.out, r.err)
+	}
+}
+
+// An interrupt ends a restore also while it waits for its input, and leaves nothing.
+func TestARestoreThatIsInterruptedLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := adaAndBob(t)
+	tar := must(t, "", "backup", "--dir", s.dir, "--tar", "-", "--keys")
+	dir := journalDir(t)
+	r := start(t, "restore", "--tar", "-", "--dir", dir, "--offline")
+	if _, err := io.WriteString(r.in, tar[:len(tar)/2]); err != nil { // a pipe holds less: it has begun to read
+		t.Fatal(err)
+	}
+	if got := r.end(os.Interrupt); got.code != exitInterrupted || got.out != "" {
+		t.Errorf("exit code %d, %s%s", got.code, got.out, got.err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("the folder has %v, %v", entries, err)
 	}
 }

@@ -75,6 +75,8 @@ func (r *restoring) run(ctx context.Context) error {
 		return usage("restore needs --dir")
 	case (r.from == "") == (r.tar == ""):
 		return usage("restore needs one of --from and --tar")
+	case r.tar == "-" && isTerminal(r.in):
+		return usage("--tar - reads standard input, which is a terminal: give it a file or a pipe")
 	case r.offline && (r.flags.Changed("server") || r.flags.Changed("context")):
 		return usage("--offline asks nobody: leave --server and --context out")
 	}
@@ -160,7 +162,7 @@ func (r *restoring) restore(ctx context.Context, to faultfs.FS, o journal.Restor
 		defer root.Close()
 		return journal.Restore(ctx, faultfs.Dir(root), to, o)
 	}
-	var in io.Reader = r.in
+	var in io.Reader = &patient{ctx, r.in}
 	if r.tar != "-" {
 		f, err := os.Open(r.tar)
 		if err != nil {
