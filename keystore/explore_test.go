@@ -430,7 +430,7 @@ func TestExploreKeyset(t *testing.T) {
 		t.Run(on.name, func(t *testing.T) {
 			test := faulttest.Test{Model: on.model, Steps: on.steps, Run: exploredWorkload, Check: exploredCheck}
 			r := faulttest.Explore(t, test, faulttest.Bounds(
-				faulttest.Options{Recover: on.each, RecoverKills: on.each},
+				faulttest.Options{Recover: on.each, RecoverKills: on.each, RecoverFaults: 6},
 				faulttest.Options{Recover: 1, RecoverKills: 1, Schedules: 8, EveryFault: true}))
 			t.Logf("%s%v", r, r.Elapsed)
 			if !r.Stopped && !r.Complete() {

@@ -393,7 +393,7 @@ func TestExploreJournal(t *testing.T) {
 		quick    faulttest.Options
 		distinct int // images, at least
 	}{
-		{"POSIX", faultfs.POSIX, 36, faulttest.Options{Recover: 4000, RecoverKills: 200, RecoverFaults: 2, Schedules: 2}, 10_000},
+		{"POSIX", faultfs.POSIX, 24, faulttest.Options{Recover: 4000, RecoverKills: 200, RecoverFaults: 2, Schedules: 2}, 10_000},
 		{"ext4", faultfs.Ext4, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
 		{"Btrfs", faultfs.Btrfs, 12, faulttest.Options{Recover: 400, RecoverKills: 60}, 500},
 	} {

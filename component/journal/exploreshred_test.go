@@ -280,7 +280,7 @@ func asTheLogSays(j *journal.Journal, events []causal.Event) error {
 }
 
 func TestExploreErasures(t *testing.T) {
-	steps := 16
+	steps := 11
 	if underRace {
 		steps = 4
 	}

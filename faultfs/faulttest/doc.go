@@ -90,17 +90,19 @@
 //
 //	go test ./component/journal ./keystore -run 'TestExplore' -v
 //
-//	                operations  crash points  images  distinct  fault runs  recoveries
-//	journal, POSIX        1010           726   60262     13044        3313           4
-//	journal, ext4          192           148    6209      1006        1427           3
-//	journal, Btrfs         192           148   16359      1157        1545           3
-//	keyset, POSIX           75            70   61991       891       13574         203
-//	keyset, ext4            75            70   30828       354        9050         135
-//	keyset, Btrfs           75            70   30828       354        9050         135
+//	                    operations  crash points  images  distinct  fault runs  recoveries
+//	journal, POSIX             624           406   76419     15112        2795           3
+//	journal, ext4              183           126   17315      2109        2374           4
+//	journal, Btrfs             183           126   35530      2340        2678           5
+//	erasures and renewals      174           131   97528      4249        8235          15
+//	keyset, POSIX              110            92  106063      4083        5535         254
+//	keyset, ext4                59            49    5382       319         721          33
+//	keyset, Btrfs               59            49    5382       319         721          33
+//	rekeying                    49            38   23212       387        1951          65
 //
 // A crash at each operation that changes something and at each end, and each operation made to
-// fail: the journal's test demands that, and ten thousand distinct images, of itself. The deep run of
-// the journal, when it was interrupted after six minutes on two cores, had looked at 10,013,714 images,
+// fail: the journal's test demands that, and ten thousand distinct images, of itself. A deep run of
+// the journal that was interrupted after six minutes on two cores had looked at 10,013,714 images,
 // 234,070 of them distinct, and at 6,892 recoveries, without a failure.
 //
 // Recoveries are those that were crashed and made to fail at each operation.
@@ -123,6 +125,9 @@
 // The keyset, by itself and within the journal:
 //
 //	new keyset            sync, rename, sync of the folder                caught
-//	flush                 sync, rename, sync of the folder                caught
-//	flush after a load    sync of the folder                              caught
+//	flush                 sync of the records                             caught
+//	flush                 sync of what was seen of the log                caught
+//	flush                 sync of the keys that are wiped                 caught
+//	flush after a load    sync of what was found                          caught
+//	flush after a load    sync of the folder                              caught, by the keyset's test
 package faulttest
