@@ -146,7 +146,7 @@ func (v *visitor) effects(seq uint64, id causal.EventID) error {
 			if err != nil {
 				return err
 			}
-			if !follows(&effect, id) {
+			if !names(effect.Causes, id, effect.Lineage) { // another id may have its hash
 				continue
 			}
 			if !v.add(&effect) {
@@ -161,9 +161,9 @@ func (v *visitor) effects(seq uint64, id causal.EventID) error {
 	return nil
 }
 
-// follows says whether an event names one of its own journal as its cause: another id may have its hash.
-func follows(ev *causal.Event, cause causal.EventID) bool {
-	return slices.ContainsFunc(ev.Causes, func(c causal.Cause) bool { return c.ID == cause && local(c, ev.Lineage) })
+// names says whether an event of the journal of this lineage is among causes.
+func names(causes []causal.Cause, id causal.EventID, lineage causal.Lineage) bool {
+	return slices.ContainsFunc(causes, func(c causal.Cause) bool { return c.ID == id && local(c, lineage) })
 }
 
 func (v *visitor) page() GraphPage {
@@ -172,7 +172,7 @@ func (v *visitor) page() GraphPage {
 		ev := &v.events[i].ev
 		p.Envelopes[i] = ev.Envelope
 		for n, c := range ev.Causes {
-			if v.found[c.ID] && local(c, ev.Lineage) && !slices.Contains(ev.Causes[:n], c) {
+			if v.found[c.ID] && local(c, ev.Lineage) && !names(ev.Causes[:n], c.ID, ev.Lineage) {
 				p.Edges = append(p.Edges, codec.Edge{Cause: c.ID, Effect: ev.ID})
 			}
 		}
