@@ -6,6 +6,7 @@
 //	batpak append --ndjson < orders.ndjson          many events, many in flight
 //	batpak read shop/ada                            events
 //	batpak tail                                     events as they come
+//	batpak graph ID                                 what an event follows from, and what follows from it
 //	batpak shred --subject ID --reason TEXT         erase payloads, by destroying their key
 //	batpak erased                                   every erasure on record
 //	batpak keys --dir DIR                           how many payload keys there are, and how they are wrapped
