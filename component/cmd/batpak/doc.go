@@ -7,6 +7,7 @@
 //	batpak read shop/ada                            events
 //	batpak tail                                     events as they come
 //	batpak graph ID                                 what an event follows from, and what follows from it
+//	batpak import git REPOSITORY                    one event for each commit, with its parents as causes
 //	batpak shred --subject ID --reason TEXT         erase payloads, by destroying their key
 //	batpak erased                                   every erasure on record
 //	batpak keys --dir DIR                           how many payload keys there are, and how they are wrapped
