@@ -80,7 +80,10 @@ func (v *visitor) add(ev *causal.Event) bool {
 	steps := 0
 	if len(v.events) > 0 {
 		steps = v.from + 1
-		if v.last || len(v.events) == v.most || len(ev.Envelope) > v.room {
+		if v.full() {
+			return false
+		}
+		if len(ev.Envelope) > v.room {
 			v.more = true
 			return false
 		}
@@ -89,6 +92,14 @@ func (v *visitor) add(ev *causal.Event) bool {
 	v.events = append(v.events, visited{*ev, steps})
 	v.found[ev.ID], v.seqs[ev.Seq] = true, true
 	return true
+}
+
+// full says whether there is no room for a neighbour, whatever its size. Then there is more than what is here.
+func (v *visitor) full() bool {
+	if v.last || len(v.events) == v.most {
+		v.more = true
+	}
+	return v.more
 }
 
 // around takes the neighbours of an event that are not there yet.
@@ -101,6 +112,9 @@ func (v *visitor) around(ev *causal.Event) error {
 		for _, c := range ev.Causes {
 			if !local(c, v.j.lineage) || v.found[c.ID] {
 				continue
+			}
+			if v.full() {
+				return nil
 			}
 			cause, err := v.j.Get(c.ID)
 			if errors.Is(err, ErrNotFound) {

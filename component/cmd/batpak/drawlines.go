@@ -92,7 +92,11 @@ func (s *screen) node(columns []int, own int, n *drawn) string {
 		}
 		b.WriteString(" ")
 	}
-	return b.String() + " " + s.paint(look, n.label())
+	label := n.label()
+	if s.width > 0 {
+		label = cut(label, max(s.width-2*len(columns)-1, 20))
+	}
+	return b.String() + " " + s.paint(look, label)
 }
 
 // branch is a line on which columns leave another one, or come to it. Right and left are the corners at its

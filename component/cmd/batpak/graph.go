@@ -86,8 +86,11 @@ func (g *graphing) run(ctx context.Context, client *component.Client, args []str
 		return g.screen.body(&reply)
 	}
 	gone, err := erasedAmong(ctx, client, page.Events)
-	if err != nil {
-		return err
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil: // erasures may be in a scope that is not for this client
+		fmt.Fprintln(g.err, "batpak: which payloads were erased is not known:", trim(err))
 	}
 	d, err := newDrawing(page.Events, id, gone)
 	if err != nil {
