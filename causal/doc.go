@@ -1,6 +1,7 @@
 // Package causal is the vocabulary that the rest of the project speaks: where an event
 // belongs (Coordinate, Stream), what it is (Kind), what identifies it (EventID, Hash), when
-// it happened (HLC), what it follows from (Cause), and how events of one stream chain (Head).
+// it happened (HLC), what it follows from (Cause), how events of one stream chain (Head), and how
+// events of all streams follow from each other (Graph).
 //
 // It knows nothing of encodings, disks or networks, and uses the standard library alone.
 //
@@ -21,6 +22,11 @@
 // so a changed byte anywhere in an event shows in the next event of the stream. Head holds
 // what is needed to check or to extend a stream: Head.Check says whether an event is the
 // legal next one, Head.Next moves on.
+//
+// # The graph
+//
+// The causes of events make a graph without cycles, across streams. Graph answers what follows from
+// what. "Before" and "concurrent" are the graph's: what the appenders said, whatever clocks read.
 //
 // # Clocks
 //

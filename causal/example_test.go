@@ -67,3 +67,24 @@ func ExampleParseKind() {
 	fmt.Println(k, k.Category(), k.Type(), k.Reserved(), err)
 	// Output: 0x1001 1 1 false <nil>
 }
+
+// Two branches that were merged crosswise: neither of their last events follows from the other, and
+// two events are their best common ancestors.
+func ExampleGraph() {
+	id := func(n byte) causal.EventID { return causal.EventID{15: n} }
+	g, err := causal.NewGraph(
+		causal.Vertex{ID: id(1)},
+		causal.Vertex{ID: id(2), Causes: []causal.EventID{id(1)}},
+		causal.Vertex{ID: id(3), Causes: []causal.EventID{id(1)}},
+		causal.Vertex{ID: id(4), Causes: []causal.EventID{id(2), id(3)}},
+		causal.Vertex{ID: id(5), Causes: []causal.EventID{id(3), id(2)}},
+	)
+	fmt.Println(err, g.HappensBefore(id(1), id(5)), g.Concurrent(id(4), id(5)))
+	for _, best := range g.CommonAncestors(id(4), id(5)) {
+		fmt.Println(best[15])
+	}
+	// Output:
+	// <nil> true true
+	// 2
+	// 3
+}

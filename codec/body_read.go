@@ -69,11 +69,14 @@ type Selection struct {
 }
 
 // Max returns how many events a page has at most: Limit, or DefaultLimit when it is absent.
-func (s *Selection) Max() int {
-	if s.Limit == 0 {
-		return DefaultLimit
+func (s *Selection) Max() int { return orDefault(s.Limit, DefaultLimit, MaxLimit) }
+
+// orDefault is a limit of a request, or what it is when it is absent.
+func orDefault(n, absent, most uint64) int {
+	if n == 0 {
+		return int(absent)
 	}
-	return int(min(s.Limit, MaxLimit))
+	return int(min(n, most))
 }
 
 func (s *Selection) fields(f *form) {
@@ -164,15 +167,25 @@ type WalkRequest struct {
 	Limit uint64 // 1 to MaxLimit; 0 is absent
 }
 
+// Max returns how many events a walk has at most: Limit, or DefaultLimit when it is absent.
+func (w *WalkRequest) Max() int { return orDefault(w.Limit, DefaultLimit, MaxLimit) }
+
 func (w *WalkRequest) fields(f *form) {
 	eventIDField(f, "id", &w.ID, required)
 	limitField(f, "limit", &w.Limit, MaxLimit)
 }
 
+// Why a walk ended.
+const (
+	EndGenesis = "genesis" // the last event is the first of its stream
+	EndLimit   = "limit"   // there are more
+	EndMissing = "missing" // the event before is not in the journal
+)
+
 // WalkReply is a stream backwards.
 type WalkReply struct {
 	Events [][]byte
-	End    string // "genesis", "limit" or "missing"
+	End    string // EndGenesis, EndLimit or EndMissing
 }
 
 func (*WalkReply) reply() {}
@@ -182,18 +195,31 @@ func (w *WalkReply) fields(f *form) {
 	strField(f, "end", &w.End, required)
 }
 
+// Directions of a graph request.
+const (
+	DirectionCauses  = "causes"
+	DirectionEffects = "effects"
+	DirectionBoth    = "both"
+)
+
 // GraphRequest asks for the causes or effects of an event.
 type GraphRequest struct {
 	ID        causal.EventID
-	Direction string // "causes", "effects" or "both"
+	Direction string // DirectionCauses, DirectionEffects or DirectionBoth
 	Depth     uint64 // 1 to MaxGraph; 0 is absent: DefaultDepth
 	Limit     uint64 // 1 to MaxLimit; 0 is absent: DefaultLimit
 }
 
+// Max returns how many events a graph has at most: Limit, or DefaultLimit when it is absent.
+func (g *GraphRequest) Max() int { return orDefault(g.Limit, DefaultLimit, MaxLimit) }
+
+// Steps returns how far from the event a graph goes: Depth, or DefaultDepth when it is absent.
+func (g *GraphRequest) Steps() int { return orDefault(g.Depth, DefaultDepth, MaxGraph) }
+
 func (g *GraphRequest) fields(f *form) {
 	eventIDField(f, "id", &g.ID, required)
 	strField(f, "direction", &g.Direction, required)
-	if d := g.Direction; f.mode == decoding && d != "causes" && d != "effects" && d != "both" {
+	if d := g.Direction; f.mode == decoding && d != DirectionCauses && d != DirectionEffects && d != DirectionBoth {
 		f.reject("direction", "is not causes, effects or both")
 	}
 	limitField(f, "depth", &g.Depth, MaxGraph)

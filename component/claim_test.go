@@ -95,7 +95,7 @@ func TestServiceSaysWhoseItIs(t *testing.T) {
 	if m := info.Metadata; m["journal"] != "main" || m["lineage"] != lineage || m["protocol"] != "1" {
 		t.Fatalf("metadata %v", m)
 	}
-	if len(info.Endpoints) != 12 {
+	if len(info.Endpoints) != 14 {
 		t.Fatalf("endpoints %v", info.Endpoints)
 	}
 	for _, e := range info.Endpoints {

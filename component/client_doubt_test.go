@@ -42,16 +42,11 @@ func TestClientWaitsNoLongerThanItsContextOrTimeout(t *testing.T) {
 	}
 }
 
-// What is not what the protocol says is an error, and nothing worse.
-func TestClientBelievesNothingThatDoesNotFit(t *testing.T) {
-	b := serve(t, noOnward)
-	ctx := soon(t)
-	r := must(b.client.AppendRaw(ctx, at("s", "e"), kind, []byte{1}))(t)
-	envelope := must(b.client.Get(ctx, r.ID))(t).Envelope
-	forged := append([]byte{}, envelope...)
-	forged[len(forged)-1] = 2
+// liarOn answers every request for a journal with what it is told to.
+func liarOn(t *testing.T, b *bed, journal string) (tell func(codec.Body)) {
+	t.Helper()
 	var lie codec.Body
-	_, err := b.nc.Subscribe("batpak.liar.>", func(m *nats.Msg) {
+	_, err := b.nc.Subscribe("batpak."+journal+".>", func(m *nats.Msg) {
 		out, err := codec.Marshal(nil, codec.Msgpack, lie)
 		if err != nil {
 			out = []byte(err.Error())
@@ -61,6 +56,18 @@ func TestClientBelievesNothingThatDoesNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return func(body codec.Body) { lie = body }
+}
+
+// What is not what the protocol says is an error, and nothing worse.
+func TestClientBelievesNothingThatDoesNotFit(t *testing.T) {
+	b := serve(t, noOnward)
+	ctx := soon(t)
+	r := must(b.client.AppendRaw(ctx, at("s", "e"), kind, []byte{1}))(t)
+	envelope := must(b.client.Get(ctx, r.ID))(t).Envelope
+	forged := append([]byte{}, envelope...)
+	forged[len(forged)-1] = 2
+	tell := liarOn(t, b, "liar")
 	c := must(component.NewClient(b.nc, component.ClientOptions{Journal: "liar"}))(t)
 	first := func(sel codec.Selection) error {
 		for _, err := range c.Read(ctx, sel) {
@@ -79,12 +86,12 @@ func TestClientBelievesNothingThatDoesNotFit(t *testing.T) {
 		"a page that goes nowhere":  {&codec.ReadReply{Head: 9, More: true}, func() error { return first(codec.Selection{}) }},
 		"not an envelope":           {&codec.ReadReply{Events: [][]byte{{1}}}, func() error { return first(codec.Selection{}) }},
 	} {
-		lie = check.lie
+		tell(check.lie)
 		if err := check.ask(); !errors.Is(err, component.ErrReply) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	lie = &codec.BatchReply{}
+	tell(&codec.BatchReply{})
 	if _, err := c.Batch(ctx, codec.Batch{Events: []codec.Append{{Scope: "s", Entity: "e", Kind: kind, Data: []byte{1}}}}); !errors.Is(err, component.ErrReply) {
 		t.Errorf("a batch without receipts: %v", err)
 	}

@@ -27,7 +27,7 @@
 //   - append, batch and shred go into the journal's queue. The journal's reply goroutine publishes
 //     the receipt. With ack "stream" the receipt is held until the relay has published the event; see
 //     heldReplies.
-//   - get, read, open and verify read from disk, each in a goroutine of its own, up to
+//   - get, read, open, walk, graph and verify read from disk, each in a goroutine of its own, up to
 //     Config.MaxReads at a time.
 //   - head and status are answered from memory at once.
 //

@@ -65,6 +65,8 @@ func endpoints() []*endpoint {
 		{name: "read-scope", form: "read.*", serve: (*Node).serveRead, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "open", form: "open", serve: (*Node).serveOpen, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "open-scope", form: "open.*", serve: (*Node).serveOpen, pendingMsgs: few, pendingBytes: fewSize},
+		{name: "walk", form: "walk", serve: (*Node).serveWalk, pendingMsgs: few, pendingBytes: fewSize},
+		{name: "graph", form: "graph", serve: (*Node).serveGraph, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "verify", form: "verify", serve: (*Node).serveVerify, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "shred", form: "shred", serve: (*Node).serveShred, intake: true, pendingMsgs: few, pendingBytes: fewSize},
 		{name: "status", form: "status", serve: (*Node).serveStatus, pendingMsgs: few, pendingBytes: fewSize},
@@ -76,7 +78,7 @@ func endpoints() []*endpoint {
 // would also match every append, or every event that goes onward. Requests to an endpoint that
 // match "*" or "*.*" too come twice, and the stray handler lets them go; appends never do.
 var strays = []string{"*", "*.*", "append.*.*.>", "head.*.*.>",
-	"batch.*.>", "get.*.>", "read.*.>", "open.*.>", "verify.*.>", "shred.*.>", "status.*.>"}
+	"batch.*.>", "get.*.>", "read.*.>", "open.*.>", "walk.*.>", "graph.*.>", "verify.*.>", "shred.*.>", "status.*.>"}
 
 // register adds the endpoints to the service, and the subscriptions for strays.
 func (n *Node) register() error {

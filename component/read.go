@@ -105,20 +105,30 @@ func (n *Node) pageRoom(format codec.Format, times int) int {
 // cut takes events off the end of a page of which size bytes were too many for a message of
 // limit bytes. It returns an error when one event alone is too large.
 func cut(page *codec.ReadReply, size, limit int) error {
-	keep := len(page.Events) * limit / size
-	keep = max(min(keep, len(page.Events)-1), 1)
-	last, err := codec.DecodeEnvelope(page.Events[keep-1])
+	last, err := cutEvents(&page.Events, size, limit)
 	if err != nil {
 		return err
 	}
-	if len(page.Events) == 1 {
-		return &sizeError{
+	page.Next, page.More = last.Seq, true
+	return nil
+}
+
+// cutEvents takes events off the end of a reply's, as cut does, and returns the last one that is left.
+func cutEvents(events *[][]byte, size, limit int) (last causal.Event, err error) {
+	keep := len(*events) * limit / size
+	keep = max(min(keep, len(*events)-1), 1)
+	last, err = codec.DecodeEnvelope((*events)[keep-1])
+	if err != nil {
+		return last, err
+	}
+	if len(*events) == 1 {
+		return last, &sizeError{
 			reason: fmt.Sprintf("event %d does not fit a message of the connection in this format", last.Seq),
 			limit:  limit, seq: last.Seq,
 		}
 	}
-	page.Events, page.Next, page.More = page.Events[:keep], last.Seq, true
-	return nil
+	*events = (*events)[:keep]
+	return last, nil
 }
 
 func (n *Node) serveOpen(req request) (goesOn bool) {

@@ -43,6 +43,13 @@
 // in a keyset that was put back from a backup, the checkpoint is not used and the whole log is read. What
 // Open has destroyed is durable before the journal is handed out, and after the log is.
 //
+// # The graph
+//
+// An event names its causes, and the index knows which events name a cause: Graph goes both ways by it, and
+// Walk goes back in one stream, without reading the log through. Looking for effects asks the index of every
+// segment from the cause's own on, a few blocks of each: a cause does not know how far its effects reach.
+// Causes in other journals are kept and shown, and lead nowhere here.
+//
 // # What fails
 //
 //   - When a write or a sync of a segment fails, the journal is poisoned: that group and all after it
@@ -120,20 +127,23 @@
 // An index file, of n events, has the events' positions in the segment from 0. Its header:
 //
 //	8   "batpkidx"
-//	4   format, 2
+//	4   format, 3
 //	4   n
 //	8   sequence of the first event
 //	8   the segment's salt
 //	16  id of the first event
 //	16  id of the last event
+//	4   m, the number of entries of the last list
 //	4   checksum
 //
-// Then three lists. Each is in blocks of as many entries as fit into 4096 bytes with the checksum that
+// Then four lists. Each is in blocks of as many entries as fit into 4096 bytes with the checksum that
 // follows them; the last block of a list is as short as its entries. Nothing lies between blocks.
 //
 //	4n  offset of each event's frame
 //	16n id of each event, ascending
 //	12n 64-bit FNV-1a of scope, 0x00, entity, then position; ascending
+//	12m 64-bit FNV-1a of the id of a cause, then position of the event that names it; ascending, each
+//	    once. Causes in other journals are not here
 //
 // The checksum of a block, and of the header, is the CRC32C of salt, the block's offset in the file (8
 // bytes), block. So each read of a block is checked by itself, and one that comes from another place
@@ -237,6 +247,6 @@
 // # Memory
 //
 // Resident are the stream heads (about 150 bytes each with their names), the idempotency window
-// (about 50 bytes a key), and the index of the open segment (about 40 bytes an event). Sealed segments
+// (about 50 bytes a key), and the index of the open segment (about 40 bytes an event, 70 a cause). Sealed segments
 // answer from their files.
 package journal

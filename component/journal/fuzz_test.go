@@ -129,9 +129,11 @@ func FuzzIndex(f *testing.F) {
 				}
 			}
 			for _, hash := range []uint64{0, 1, 1 << 63, ^uint64(0)} {
-				list, err := x.coordinate(hash)
-				if len(list) > x.n || !slices.IsSorted(list) || unexpected(err) {
-					t.Errorf("coordinate: %d of %d, %v", len(list), x.n, err)
+				for what, ask := range map[string]func(uint64) ([]uint32, error){"coordinate": x.coordinate, "effects": x.effects} {
+					list, err := ask(hash)
+					if len(list) > x.n || !slices.IsSorted(list) || unexpected(err) {
+						t.Errorf("%s: %d of %d, %v", what, len(list), x.n, err)
+					}
 				}
 			}
 			for _, id := range []causal.EventID{{}, x.first, x.last, {0xff}} {
@@ -150,11 +152,14 @@ func unexpected(err error) bool {
 
 // mendIndex returns b as somebody would write it who knows the segment and the checksums.
 func mendIndex(b []byte, s *segment) []byte {
-	n := 0
-	for layoutOf(n+1).size() <= int64(len(b)) {
+	n, causes := 0, 0
+	if len(b) > indexHeader {
+		causes = int(b[indexHeader-4])
+	}
+	for layoutOf(n+1, causes).size() <= int64(len(b)) {
 		n++
 	}
-	l := layoutOf(n)
+	l := layoutOf(n, causes)
 	if int64(len(b)) < l.size() {
 		return b
 	}
@@ -164,6 +169,7 @@ func mendIndex(b []byte, s *segment) []byte {
 	binary.LittleEndian.PutUint32(b[12:], uint32(n))
 	binary.LittleEndian.PutUint64(b[16:], s.first)
 	copy(b[24:], s.salt[:])
+	binary.LittleEndian.PutUint32(b[64:], uint32(causes))
 	sealIndex(b, l, s)
 	return b
 }
@@ -175,7 +181,7 @@ func sealIndex(b []byte, l layout, s *segment) {
 		binary.LittleEndian.PutUint32(b[end:], sumBlock(s.crc, off, b[off:end]))
 	}
 	seal(0, indexHeader)
-	for _, part := range []section{l.offsets, l.ids, l.postings} {
+	for _, part := range []section{l.offsets, l.ids, l.postings, l.causes} {
 		for i := range part.blocks() {
 			seal(part.offsetOf(i), part.size(i))
 		}

@@ -299,12 +299,13 @@ func TestTheFilesAreAsDocumented(t *testing.T) {
 	}
 	block("header", func() {
 		r.want("magic", string(r.take(8)), "batpkidx")
-		r.want("format", r.u32(), 2)
+		r.want("format", r.u32(), 3)
 		r.want("events", r.u32(), n)
 		r.want("first event", r.u64(), 1)
 		r.want("salt", r.take(8), salts[firstSegment])
 		r.want("first id", causal.EventID(r.take(16)), events[0].ID)
 		r.want("last id", causal.EventID(r.take(16)), events[n-1].ID)
+		r.want("causes", r.u32(), 0)
 	})
 	block("offsets", func() {
 		for _, off := range offsets[firstSegment] {

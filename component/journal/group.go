@@ -32,6 +32,7 @@ type stagedEvent struct {
 	size    int32         // of its envelope
 	clear   int32         // of its payload in the group's clear, when it is sealed
 	key     *keystore.Key // nil when it is not sealed
+	causes  []uint64      // hashes, for the index
 	later   bool          // the stream has a staged event after this one
 	prev    stagedRef     // the stream's event before it, if that was staged too
 	prevSeq uint64        // sequence of the stream's event before it; what prev points to is gone once that is settled

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -16,8 +17,8 @@ import (
 
 const (
 	indexMagic  = "batpkidx"
-	indexFormat = 2
-	indexHeader = 64 // bytes of header, without its checksum
+	indexFormat = 3
+	indexHeader = 68 // bytes of header, without its checksum
 	indexBlock  = 4096
 	blockSum    = 4 // bytes of checksum at the end of a block
 )
@@ -50,17 +51,18 @@ func (s section) end() int64 {
 	return s.at + int64(s.n)*int64(s.width) + int64(s.blocks())*blockSum
 }
 
-// layout is where the sections of the index of n events are.
-type layout struct{ offsets, ids, postings section }
+// layout is where the sections of the index of n events with so many causes are.
+type layout struct{ offsets, ids, postings, causes section }
 
-func layoutOf(n int) (l layout) {
+func layoutOf(n, causes int) (l layout) {
 	l.offsets = section{at: indexHeader + blockSum, width: 4, n: n}
 	l.ids = section{at: l.offsets.end(), width: 16, n: n}
 	l.postings = section{at: l.ids.end(), width: 12, n: n}
+	l.causes = section{at: l.postings.end(), width: 12, n: causes}
 	return l
 }
 
-func (l layout) size() int64 { return l.postings.end() }
+func (l layout) size() int64 { return l.causes.end() }
 
 // sumBlock is the checksum of a block at an offset. salt is the CRC32C of the segment's salt.
 func sumBlock(salt uint32, off int64, b []byte) uint32 {
@@ -77,7 +79,7 @@ func (x *memIndex) encode(s *segment) []byte {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	n := len(x.offsets)
-	l := layoutOf(n)
+	l := layoutOf(n, x.causes)
 	b := make([]byte, 0, l.size())
 	start := 0
 	seal := func() {
@@ -95,6 +97,7 @@ func (x *memIndex) encode(s *segment) []byte {
 	}
 	b = append(b, first[:]...)
 	b = append(b, last[:]...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(x.causes))
 	seal()
 	for offsets := range slices.Chunk(x.offsets, l.offsets.perBlock()) {
 		for _, off := range offsets {
@@ -108,24 +111,21 @@ func (x *memIndex) encode(s *segment) []byte {
 		}
 		seal()
 	}
-	hashes := make([]uint64, 0, len(x.byCoord))
-	for h := range x.byCoord {
-		hashes = append(hashes, h)
-	}
-	slices.Sort(hashes)
-	room := l.postings.perBlock()
-	for _, h := range hashes {
-		for _, pos := range x.byCoord[h] {
-			b = binary.LittleEndian.AppendUint64(b, h)
-			b = binary.LittleEndian.AppendUint32(b, pos)
-			if room--; room == 0 {
-				seal()
-				room = l.postings.perBlock()
+	for _, postings := range []map[uint64][]uint32{x.byCoord, x.byCause} {
+		room := l.postings.perBlock()
+		for _, h := range slices.Sorted(maps.Keys(postings)) {
+			for _, pos := range postings[h] {
+				b = binary.LittleEndian.AppendUint64(b, h)
+				b = binary.LittleEndian.AppendUint32(b, pos)
+				if room--; room == 0 {
+					seal()
+					room = l.postings.perBlock()
+				}
 			}
 		}
-	}
-	if start < len(b) {
-		seal()
+		if start < len(b) {
+			seal()
+		}
 	}
 	return b
 }
@@ -171,7 +171,7 @@ func (x *fileIndex) readHeader(s *segment) error {
 		return x.unusable(0, err)
 	}
 	x.n = int(binary.LittleEndian.Uint32(h[12:]))
-	x.layout = layoutOf(x.n)
+	x.layout = layoutOf(x.n, int(binary.LittleEndian.Uint32(h[64:])))
 	x.first, x.last = causal.EventID(h[32:]), causal.EventID(h[48:])
 	switch {
 	case string(h[:8]) != indexMagic,
@@ -279,15 +279,19 @@ func findID(p []byte, id causal.EventID) (pos int, err error) {
 	return pos, err
 }
 
-// coordinate looks for the first block that may have the hash, and goes on from there for as long
-// as there may be more.
-func (x *fileIndex) coordinate(hash uint64) ([]uint32, error) {
+func (x *fileIndex) coordinate(hash uint64) ([]uint32, error) { return x.lookUp(x.postings, hash) }
+
+func (x *fileIndex) effects(hash uint64) ([]uint32, error) { return x.lookUp(x.causes, hash) }
+
+// lookUp looks for the first block that may have the hash, and goes on from there for as long as there
+// may be more.
+func (x *fileIndex) lookUp(s section, hash uint64) ([]uint32, error) {
 	buf := blocks.Get().(*block)
 	defer blocks.Put(buf)
-	lo, hi := 0, x.postings.blocks()
+	lo, hi := 0, s.blocks()
 	for lo < hi {
 		mid := (lo + hi) / 2
-		p, err := x.read(x.postings, mid, buf)
+		p, err := x.read(s, mid, buf)
 		if err != nil {
 			return nil, err
 		}
@@ -299,8 +303,8 @@ func (x *fileIndex) coordinate(hash uint64) ([]uint32, error) {
 	}
 	var positions []uint32
 	last, next := uint64(0), uint32(0) // the least that may follow
-	for b := lo; b < x.postings.blocks(); b++ {
-		p, err := x.read(x.postings, b, buf)
+	for b := lo; b < s.blocks(); b++ {
+		p, err := x.read(s, b, buf)
 		if err != nil {
 			return nil, err
 		}
@@ -308,9 +312,9 @@ func (x *fileIndex) coordinate(hash uint64) ([]uint32, error) {
 			h, pos := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint32(p[8:])
 			switch {
 			case h < last || h == last && pos < next:
-				return nil, x.unusable(x.postings.offsetOf(b), errBlockOrder)
+				return nil, x.unusable(s.offsetOf(b), errBlockOrder)
 			case int64(pos) >= int64(x.n):
-				return nil, x.unusable(x.postings.offsetOf(b), errBlockRange)
+				return nil, x.unusable(s.offsetOf(b), errBlockRange)
 			case h > hash:
 				return positions, nil
 			case h == hash:

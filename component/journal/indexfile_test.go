@@ -15,7 +15,8 @@ import (
 )
 
 // indexed is a segment of n events, of seven coordinates and one that has every third event, and
-// its index. The segment has no file.
+// its index. Every second event has the two before it as causes, and the first one. The segment has no
+// file.
 func indexed(n int) (*segment, *memIndex) {
 	s := &segment{name: segmentName(1), first: 1, size: 1 << 20, salt: [8]byte{1, 2, 3}}
 	s.crc = crc32.Checksum(s.salt[:], castagnoli)
@@ -26,7 +27,13 @@ func indexed(n int) (*segment, *memIndex) {
 		if i%3 == 0 {
 			coord = 1
 		}
-		x.add([]indexEntry{{id: ids.Next(1000 + uint64(i/10)), coord: coord, offset: segmentStart + 64*uint32(i)}})
+		e := indexEntry{id: ids.Next(1000 + uint64(i/10)), coord: coord, offset: segmentStart + 64*uint32(i)}
+		if i%2 == 1 {
+			for _, cause := range []int{i - 1, max(i-2, 0), 0} {
+				e.causes = append(e.causes, causeHash(x.ids[cause]))
+			}
+		}
+		x.add([]indexEntry{e})
 	}
 	return s, x
 }
@@ -76,6 +83,14 @@ func compare(t *testing.T, mem *memIndex, x index) (refused []error) {
 		got, err := x.coordinate(h)
 		check(err == nil && slices.Equal(got, mem.byCoord[h]), "a coordinate", err)
 	}
+	hashes = []uint64{0, ^uint64(0)}
+	for h := range mem.byCause {
+		hashes = append(hashes, h, h+1)
+	}
+	for _, h := range hashes {
+		got, err := x.effects(h)
+		check(err == nil && slices.Equal(got, mem.byCause[h]), "an effect", err)
+	}
 	return refused
 }
 
@@ -87,8 +102,8 @@ func TestAnIndexFileAnswersAsTheMemoryDid(t *testing.T) {
 	for _, n := range []int{1, 2, 254, 255, 256, 341, 342, 510, 1023, 1024, 3000} {
 		s, mem := indexed(n)
 		b := mem.encode(s)
-		if int64(len(b)) != layoutOf(n).size() {
-			t.Fatalf("%d events: %d bytes, want %d", n, len(b), layoutOf(n).size())
+		if want := layoutOf(n, mem.causes).size(); int64(len(b)) != want {
+			t.Fatalf("%d events: %d bytes, want %d", n, len(b), want)
 		}
 		x, err := writeIndexFile(t, fsys, dir, s, b)
 		if err != nil {
@@ -125,7 +140,7 @@ func TestAnIndexBlockBelongsToItsPlace(t *testing.T) {
 	fsys, dir := fuzzDir(t)
 	s, mem := indexed(600)
 	good := mem.encode(s)
-	ids := layoutOf(600).ids
+	ids := layoutOf(600, mem.causes).ids
 	other := *s
 	other.crc++
 	foreign := mem.encode(&other)
@@ -148,14 +163,18 @@ func TestAnImpossibleIndexIsRefused(t *testing.T) {
 	fsys, dir := fuzzDir(t)
 	s, mem := indexed(5)
 	good := mem.encode(s)
-	l := layoutOf(5)
+	l := layoutOf(5, mem.causes)
 	last := l.postings.at + 4*12
+	lastCause := binary.LittleEndian.Uint64(good[l.causes.at+int64(mem.causes-1)*12:])
 	for what, tc := range map[string]struct {
 		edit func(b []byte)
 		ask  func(x *fileIndex) error // nil when it does not open
 	}{
 		"magic":              {edit: func(b []byte) { b[0]++ }},
 		"format 1":           {edit: func(b []byte) { b[8] = 1 }},
+		"format 2":           {edit: func(b []byte) { b[8] = 2 }},
+		"more causes":        {edit: func(b []byte) { b[64]++ }},
+		"causes by millions": {edit: func(b []byte) { binary.LittleEndian.PutUint32(b[64:], ^uint32(0)) }},
 		"more events":        {edit: func(b []byte) { b[12]++ }},
 		"events by millions": {edit: func(b []byte) { binary.LittleEndian.PutUint32(b[12:], ^uint32(0)) }},
 		"first event":        {edit: func(b []byte) { b[16]++ }},
@@ -171,6 +190,10 @@ func TestAnImpossibleIndexIsRefused(t *testing.T) {
 			func(x *fileIndex) error { _, err := x.coordinate(2 << 61); return err }},
 		"position behind the events": {func(b []byte) { b[l.postings.at+8] = 5 },
 			func(x *fileIndex) error { _, err := x.coordinate(1); return err }},
+		"effects not ascending": {func(b []byte) { clear(b[l.causes.at+12 : l.causes.at+20]) },
+			func(x *fileIndex) error { _, err := x.effects(lastCause); return err }},
+		"effect behind the events": {func(b []byte) { b[l.causes.at+8] = 5 },
+			func(x *fileIndex) error { _, err := x.effects(lastCause); return err }},
 	} {
 		b := bytes.Clone(good)
 		tc.edit(b)

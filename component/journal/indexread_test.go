@@ -1,8 +1,11 @@
 package journal_test
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -11,18 +14,24 @@ import (
 	"testing"
 
 	"batpak/causal"
+	"batpak/codec"
 	"batpak/component/journal"
 	"batpak/faultfs"
 )
 
 const indexes = "segments/*.idx"
 
-// closedDisk is a disk with a journal that was closed, of so many segments, and its events.
+// closedDisk is a disk with a journal that was closed, of so many segments, and its events, each of which
+// follows from the one before it.
 func closedDisk(tb testing.TB, o journal.Options, segments int) (*faultfs.Disk, []causal.Event) {
 	tb.Helper()
 	mount := faultfs.NewDisk(faultfs.POSIX).Mount()
 	j := openFS(tb, mount, o)
-	fill(tb, j, segments)
+	var causes []causal.EventID
+	for i := 0; j.Stats().Segments < segments; i++ {
+		r := mustAppend(tb, j, one(following(fmt.Sprintf("fill%d", i%3), 6000, causes...)))
+		causes = []causal.EventID{r[0].ID}
+	}
 	events, err := audit(j)
 	if err != nil {
 		tb.Fatal(err)
@@ -48,6 +57,10 @@ func byIndex(j *journal.Journal, events []causal.Event) error {
 		var conflict *journal.ConflictError
 		if err := appendErr(j, one(a)); !errors.As(err, &conflict) {
 			return fmt.Errorf("event %d as a cause: %w", ev.Seq, err)
+		}
+		p, err := j.Graph(context.Background(), codec.GraphRequest{ID: ev.ID, Direction: codec.DirectionEffects, Depth: 1}, 1<<20)
+		if err != nil || len(p.Envelopes) != min(2, len(events)-i) || len(p.Edges) != len(p.Envelopes)-1 {
+			return fmt.Errorf("event %d has %d effects: %w", ev.Seq, len(p.Edges), err)
 		}
 	}
 	streams[stream("nothing")] = nil
@@ -103,16 +116,12 @@ func TestADamagedIndexHidesNothing(t *testing.T) {
 	o := journal.Options{Name: "index", SegmentBytes: small}
 	disk, events := closedDisk(t, o, 3)
 	name := strings.Replace(firstSegment, ".seg", ".idx", 1)
-	f, err := disk.Mount().Open(name)
+	good, err := fs.ReadFile(disk.Mount(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := (info.Size() - 68 - 3*4) / 32
-	for off := range info.Size() {
+	n := binary.LittleEndian.Uint32(good[12:])
+	for off := range int64(len(good)) {
 		rotten := disk.Mount().Kill()
 		if err := rotten.Flip(name, off, 0xff); err != nil {
 			t.Fatal(err)
@@ -122,6 +131,10 @@ func TestADamagedIndexHidesNothing(t *testing.T) {
 			for i := range of {
 				if got, err := j.Get(of[i].ID); err != nil || got.Hash != of[i].Hash {
 					t.Errorf("flip at %d, %s: event %d by id: event %d, %v", off, what, of[i].Seq, got.Seq, err)
+				}
+				p, err := j.Graph(t.Context(), codec.GraphRequest{ID: of[i].ID, Direction: codec.DirectionEffects, Depth: 1}, 1<<20)
+				if want := min(1, len(events)-int(of[i].Seq)); err != nil || len(p.Edges) != want {
+					t.Errorf("flip at %d, %s: event %d has %d effects, %v", off, what, of[i].Seq, len(p.Edges), err)
 				}
 			}
 			if _, err := audit(j); err != nil {

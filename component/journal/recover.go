@@ -116,7 +116,7 @@ func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
 		if ev.Lineage != j.lineage {
 			return s.damage(e.offset, e.seq, "event of lineage %s", ev.Lineage)
 		}
-		entries = append(entries[:0], indexEntry{id: ev.ID, coord: coordinateHash(ev.Coordinate), offset: uint32(e.offset)})
+		entries = append(entries[:0], entryOf(&ev.Header, e.offset))
 		x.add(entries)
 		if e.seq <= j.visible {
 			return nil

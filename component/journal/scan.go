@@ -253,7 +253,7 @@ func (s *segment) buildIndex(ctx context.Context) (*memIndex, error) {
 		if err := s.decodeInto(e.offset, e.seq, e.envelope, &ev); err != nil {
 			return err
 		}
-		x.add([]indexEntry{{id: ev.ID, coord: coordinateHash(ev.Coordinate), offset: uint32(e.offset)}})
+		x.add([]indexEntry{entryOf(&ev.Header, e.offset)})
 		return nil
 	})
 	if err == nil && end.broken != nil {

@@ -42,6 +42,10 @@ func (x *sealedIndex) coordinate(hash uint64) ([]uint32, error) {
 	return ask(x, func(i index) ([]uint32, error) { return i.coordinate(hash) })
 }
 
+func (x *sealedIndex) effects(hash uint64) ([]uint32, error) {
+	return ask(x, func(i index) ([]uint32, error) { return i.effects(hash) })
+}
+
 // ask asks the file, or the memory when the file cannot answer.
 func ask[T any](x *sealedIndex, question func(index) (T, error)) (answer T, err error) {
 	mem := x.mem.Load()

@@ -9,6 +9,8 @@
 //	batpak backup --dir DIR --to FOLDER             copy a journal, also while it is served
 //	batpak restore --from FOLDER --dir DIR          make a journal of the copy, with later erasures applied
 //	batpak verify --residue --subject ada --dir DIR what can still be had of her payloads
+//	batpak graph ID                                 what an event follows from, and what follows from it
+//	batpak import git REPOSITORY                    one event for each commit, with its parents as causes
 //	batpak shred --subject ID --reason TEXT         erase payloads, by destroying their key
 //	batpak erased                                   every erasure on record
 //	batpak keys --dir DIR                           how many payload keys there are, and how they are wrapped

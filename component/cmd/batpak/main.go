@@ -82,18 +82,25 @@ Begin with "batpak demo".`,
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(),
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
-		a.headCommand(), a.statusCommand(), a.verifyCommand(),
+		a.headCommand(), a.graphCommand(), a.statusCommand(), a.verifyCommand(),
 		a.backupCommand(), a.restoreCommand(),
 		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(),
-		a.benchCommand(), a.versionCommand(),
+		a.importCommand(), a.benchCommand(), a.versionCommand(),
 	)
-	for _, cmd := range root.Commands() {
-		do := cmd.RunE
-		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			// Flags and arguments are understood: errors before this are about the command line.
-			a.screen = a.newScreen()
-			return do(cmd, args)
-		}
-	}
+	a.prepare(root)
 	return root
+}
+
+// prepare has the commands of a command make the screen first.
+func (a *app) prepare(of *cobra.Command) {
+	for _, cmd := range of.Commands() {
+		if do := cmd.RunE; do != nil {
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				// Flags and arguments are understood: errors before this are about the command line.
+				a.screen = a.newScreen()
+				return do(cmd, args)
+			}
+		}
+		a.prepare(cmd)
+	}
 }

@@ -97,6 +97,25 @@ func TestATerminalGetsTablesAndColour(t *testing.T) {
 	}
 }
 
+func TestATerminalGetsAGraphInColour(t *testing.T) {
+	t.Parallel()
+	s := serve(t, journalDir(t))
+	threads(s)
+	shown, code := onTerminal(t, "", "graph", "1", "--server", s.url)
+	if code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+	wantIn(t, shown, "\x1b[", "◉", "├─╮\n")
+	if shown, _ := onTerminal(t, "NO_COLOR=1", "graph", "1", "--server", s.url); strings.Contains(shown, "\x1b[") || !strings.Contains(shown, "◉  1") && !strings.Contains(shown, "◉    1") {
+		t.Errorf("%q", shown)
+	}
+	s.run("", "append", "s/"+strings.Repeat("long", 60), "--kind", "0x1001", "1")
+	shown, _ = onTerminal(t, "NO_COLOR=1", "graph", "5", "--server", s.url)
+	if n := len([]rune(strings.TrimSpace(shown))); n > 80 {
+		t.Errorf("%d characters: %q", n, shown)
+	}
+}
+
 func TestATerminalShowsProgressAndASumButNoReceipts(t *testing.T) {
 	t.Parallel()
 	s := serve(t, journalDir(t))

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// drawDOT writes the graph for Graphviz: causes are at the bottom, events of a stream are of one group.
+func drawDOT(out io.Writer, d *drawing) error {
+	w := bufio.NewWriter(out)
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	fmt.Fprint(w, "digraph batpak {\n  rankdir=BT\n  node [shape=box style=\"rounded,filled\" fontname=\"sans-serif\" fontsize=10]\n  edge [color=\"#667085\"]\n")
+	for i := range d.events {
+		n := &d.events[i]
+		style := ""
+		switch {
+		case n.denied:
+			style = fmt.Sprintf(" shape=octagon style=filled color=%q penwidth=2", deniedColour)
+		case n.erased:
+			style = ` style="rounded,dashed" fontcolor="#667085"`
+		case n.asked:
+			style = " penwidth=3"
+		}
+		fmt.Fprintf(w, "  e%d [label=\"%s\" tooltip=\"%s\" group=s%d fillcolor=\"%s\"%s]\n",
+			n.Seq, quote.Replace(n.label()), n.ID, n.stream, n.pale(), style)
+	}
+	for i := range d.events {
+		for _, c := range d.events[i].causes {
+			fmt.Fprintf(w, "  e%d -> e%d\n", d.events[c].Seq, d.events[i].Seq)
+		}
+	}
+	fmt.Fprint(w, "}\n")
+	return w.Flush()
+}
+
+// drawMermaid writes the graph as a Mermaid flowchart: causes are at the bottom.
+func drawMermaid(out io.Writer, d *drawing) error {
+	w := bufio.NewWriter(out)
+	quote := strings.NewReplacer(`&`, "&amp;", `"`, "&quot;", `<`, "&lt;", `>`, "&gt;", "#", "&num;", "`", "&#96;")
+	fmt.Fprint(w, "flowchart BT\n")
+	for i := range d.events {
+		n := &d.events[i]
+		open, shut := "(", ")"
+		class := fmt.Sprintf("k%d", n.palette)
+		switch {
+		case n.denied:
+			open, shut, class = "{{", "}}", "denied"
+		case n.erased:
+			class = "erased"
+		case n.asked:
+			open, shut = "([", "])"
+		}
+		fmt.Fprintf(w, "  e%d%s\"%s\"%s:::%s\n", n.Seq, open, quote.Replace(n.label()), shut, class)
+	}
+	for i := range d.events {
+		for _, c := range d.events[i].causes {
+			fmt.Fprintf(w, "  e%d --> e%d\n", d.events[c].Seq, d.events[i].Seq)
+		}
+	}
+	for i := range d.kinds {
+		fmt.Fprintf(w, "  classDef k%d fill:%s,stroke:%s,color:#101828\n", i, kindPale[i%len(kindPale)], kindColours[i%len(kindColours)])
+	}
+	fmt.Fprintf(w, "  classDef denied fill:#fee4e2,stroke:%s,stroke-width:3px,color:#101828\n", deniedColour)
+	fmt.Fprint(w, "  classDef erased fill:#ffffff,stroke:#667085,stroke-dasharray:4 3,color:#667085\n")
+	return w.Flush()
+}
