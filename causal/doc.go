@@ -22,6 +22,12 @@
 // what is needed to check or to extend a stream: Head.Check says whether an event is the
 // legal next one, Head.Next moves on.
 //
+// # Proofs
+//
+// A Tree is the Merkle tree over the event hashes of one commit batch. Its root stands for all of
+// them, so that one signature over AppendRootMessage covers the batch, and an event's audit path of a
+// few hashes shows with RootOfPath that the event is in it.
+//
 // # Clocks
 //
 // Times are hybrid logical clock readings (Kulkarni, Demirbas, Madappa, Avva, Leone:
