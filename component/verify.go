@@ -3,9 +3,7 @@ package component
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"batpak/causal"
 	"batpak/codec"
 	"batpak/component/journal"
 )
@@ -66,29 +64,7 @@ func (n *Node) verifyReceipt(_ context.Context, body *codec.VerifyRequest) (code
 		return reply, err
 	}
 	reply.Checked = 1
-	reply.Reason = differs(body.Receipt, &ev)
+	reply.Reason = body.Receipt.Differs(&ev)
 	reply.Valid = reply.Reason == ""
 	return reply, nil
-}
-
-// differs says in what a receipt is not about an event; "" when in nothing.
-func differs(r *codec.Receipt, ev *causal.Event) string {
-	for _, check := range []struct {
-		what      string
-		same      bool
-		got, want any
-	}{
-		{"lineage", r.Lineage == ev.Lineage, r.Lineage, ev.Lineage},
-		{"sequence", r.Seq == ev.Seq, r.Seq, ev.Seq},
-		{"version", r.Version == ev.Version, r.Version, ev.Version},
-		{"hash", r.Hash == ev.Hash, r.Hash, ev.Hash},
-		{"previous hash", r.Prev == ev.Prev, r.Prev, ev.Prev},
-		{"time", r.Time == ev.Time.Millis && r.Tick == ev.Time.Tick,
-			causal.HLC{Millis: r.Time, Tick: r.Tick}, ev.Time},
-	} {
-		if !check.same {
-			return fmt.Sprintf("the event's %s is %v, not %v", check.what, check.want, check.got)
-		}
-	}
-	return ""
 }
