@@ -12,6 +12,7 @@ import (
 	"batpak/codec"
 	"batpak/component/journal"
 	"batpak/faultfs"
+	"batpak/faultfs/faulttest"
 	"batpak/keystore"
 
 	"github.com/nats-io/nkeys"
@@ -321,5 +322,20 @@ func TestARottenSignatureProvesNothing(t *testing.T) {
 			t.Errorf("byte %d of the body: verified: %v", at, err)
 		}
 		proved(t, j, public, mustAppend(t, j, one(event("a", 4))))
+	}
+}
+
+// With signatures in its groups, the log holds what it promises on any disk, and receipts prove the same after a crash.
+func TestExploreSignedJournal(t *testing.T) {
+	o := explored
+	o.Signer, _ = signer(t, 1)
+	steps := 12
+	if underRace {
+		steps = 5
+	}
+	r := faulttest.Explore(t, exploredWith(o, faultfs.POSIX, steps), faulttest.Options{Recover: 400, RecoverKills: 60, Schedules: 1})
+	t.Logf("%s%v", r, r.Elapsed)
+	if !r.Stopped && !r.Complete() {
+		t.Error("not every operation was made to fail and crashed at")
 	}
 }
