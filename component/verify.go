@@ -3,7 +3,9 @@ package component
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"batpak/causal"
 	"batpak/codec"
 	"batpak/component/journal"
 )
@@ -45,7 +47,7 @@ func (n *Node) verifyRange(ctx context.Context, body *codec.VerifyRequest) (code
 }
 
 // verifyReceipt says whether the journal has the event that the receipt is about, as the receipt
-// has it.
+// has it, and signed as its proof says.
 func (n *Node) verifyReceipt(_ context.Context, body *codec.VerifyRequest) (codec.VerifyReply, error) {
 	var reply codec.VerifyReply
 	if reply.Head = n.journal.Visible(); reply.Head > 0 {
@@ -65,6 +67,27 @@ func (n *Node) verifyReceipt(_ context.Context, body *codec.VerifyRequest) (code
 	}
 	reply.Checked = 1
 	reply.Reason = body.Receipt.Differs(&ev)
-	reply.Valid = reply.Reason == ""
-	return reply, nil
+	if reply.Reason == "" && body.Receipt.Proof != nil {
+		reply.Reason, err = n.disproves(body.Receipt.Proof, &ev)
+	}
+	reply.Valid = reply.Reason == "" && err == nil
+	return reply, err
+}
+
+// disproves says why a proof does not prove an event of the journal; "" when it does. The signer has to be the
+// one that the log has, or anybody could sign.
+func (n *Node) disproves(p *codec.Proof, ev *causal.Event) (string, error) {
+	if err := p.Verify(ev.Lineage, ev.Seq, ev.Hash); err != nil {
+		return printable(err.Error()), nil
+	}
+	own, err := n.journal.Proof(ev.Seq)
+	switch {
+	case err != nil:
+		return "", err
+	case own == nil:
+		return "the event is not signed in the journal", nil
+	case own.Signer != p.Signer:
+		return fmt.Sprintf("the event is signed by %s, not by %s", own.Signer, p.Signer), nil
+	}
+	return "", nil
 }

@@ -150,6 +150,16 @@ func (p *prover) lookUp(seq uint64) (*signedGroup, error) {
 	return g, nil
 }
 
+// Proof returns what the log has to prove a visible event by: nil when its commit group is not signed,
+// ErrNotFound when there is no such event. It reads the whole group.
+func (j *Journal) Proof(seq uint64) (*codec.Proof, error) {
+	g, err := j.signedGroupOf(seq)
+	if g == nil || err != nil {
+		return nil, err
+	}
+	return g.proof(seq), nil
+}
+
 // signedGroupOf reads the whole group of a visible event for its hashes and its signature, and returns
 // nil when it has none.
 func (j *Journal) signedGroupOf(seq uint64) (*signedGroup, error) {
