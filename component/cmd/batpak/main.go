@@ -83,7 +83,7 @@ Begin with "batpak demo".`,
 		a.demoCommand(), a.serveCommand(),
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
 		a.headCommand(), a.statusCommand(), a.verifyCommand(),
-		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(),
+		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(), a.signerCommand(),
 		a.benchCommand(), a.versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
