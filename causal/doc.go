@@ -28,6 +28,12 @@
 // The causes of events make a graph without cycles, across streams. Graph answers what follows from
 // what. "Before" and "concurrent" are the graph's: what the appenders said, whatever clocks read.
 //
+// # Proofs
+//
+// A Tree is the Merkle tree over the event hashes of one commit batch. Its root stands for all of
+// them, so that one signature over AppendRootMessage covers the batch, and an event's audit path of a
+// few hashes shows with RootOfPath that the event is in it.
+//
 // # Clocks
 //
 // Times are hybrid logical clock readings (Kulkarni, Demirbas, Madappa, Avva, Leone:

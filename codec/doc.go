@@ -60,6 +60,11 @@
 // and MsgpackToJSON say how), and an envelope is the object that EnvelopeJSON makes, of which
 // a reader needs the key envelope alone.
 //
+// # Proofs
+//
+// A receipt's Proof holds without the node: VerifyReceipt takes it, the envelope that it is about, and
+// the public key that its holder has got by another way.
+//
 // # System events
 //
 // What a node itself appends has a payload of a body too: Erasure for causal.KindShred, Renewal for

@@ -190,7 +190,9 @@ func (a *appending) answer(receipts []codec.Receipt, err error) {
 	case err != nil:
 		n.refuse(&a.req, err)
 	case a.many:
-		n.respond(&a.req, answer{body: &codec.BatchReply{Receipts: receipts}})
+		n.respond(&a.req, answer{body: &codec.BatchReply{Receipts: receipts}, shrink: func(_, limit int) error {
+			return withoutProofs(receipts, limit)
+		}})
 	default:
 		out, err := codec.Marshal(a.out[:0], a.req.format, &receipts[0])
 		if err != nil {

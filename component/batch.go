@@ -8,8 +8,20 @@ import (
 	"batpak/component/journal"
 )
 
-// receiptRoom is what one receipt of a batch takes in a reply at most, in bytes, by format.
+// receiptRoom is what one receipt of a batch takes in a reply at most without its proof, in bytes, by format.
 var receiptRoom = [...]int{codec.Msgpack: 256, codec.JSON: 512}
+
+// withoutProofs leaves the proofs out of the receipts of a batch when they do not fit a message: what is
+// committed must have its reply.
+func withoutProofs(receipts []codec.Receipt, limit int) error {
+	err := error(&sizeError{reason: "the reply does not fit a message of the connection", limit: limit})
+	for i := range receipts {
+		if receipts[i].Proof != nil {
+			receipts[i].Proof, err = nil, nil
+		}
+	}
+	return err
+}
 
 // serveBatch takes in 1 to codec.MaxBatch events, all or none.
 func (n *Node) serveBatch(req request) (goesOn bool) {

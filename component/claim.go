@@ -20,6 +20,7 @@ const (
 	metaLineage  = "lineage"
 	metaProtocol = "protocol"
 	metaPrefix   = "prefix"
+	metaSigner   = "signer"
 )
 
 // checkUnanswered returns an error that matches ErrJournalTaken when somebody answers requests

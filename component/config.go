@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"batpak/causal"
+	"batpak/component/journal"
 	"batpak/faultfs"
 	"batpak/gates"
 	"batpak/keystore"
@@ -69,6 +70,11 @@ type Config struct {
 	// RequireSubject refuses appends that name no data subject, in a journal that seals by subject:
 	// an erasure would not reach their payloads. With another Seal the node does not open.
 	RequireSubject bool
+
+	// Signer signs what is committed, so that receipts carry a proof that holds without the node. An
+	// nkeys.KeyPair is one. It is asked for one signature at a time, one for each commit batch, and all
+	// appends wait for a slow one. Nil signs nothing.
+	Signer journal.Signer
 
 	// Gates judge every append. Nil permits everything.
 	Gates *gates.Chain

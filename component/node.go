@@ -152,6 +152,7 @@ func (n *Node) openJournal(ctx context.Context) error {
 	var err error
 	n.journal, err = journal.Open(ctx, fsys, journal.Options{
 		Name: n.cfg.Name, Seal: n.cfg.Seal, Keys: n.cfg.Keys, RequireSubject: n.cfg.RequireSubject, Gates: n.cfg.Gates,
+		Signer:       n.cfg.Signer,
 		SegmentBytes: n.cfg.SegmentBytes, MaxPayload: n.cfg.MaxPayload,
 		QueueEvents: n.cfg.QueueEvents, QueueBytes: n.cfg.QueueBytes,
 		IdempotencyKeys: n.cfg.IdempotencyKeys, IdempotencyAge: n.cfg.IdempotencyAge,
@@ -197,12 +198,7 @@ func (n *Node) claim(ctx context.Context) error {
 		Description:        "durable, gated event journal",
 		QueueGroupDisabled: true,
 		StatsHandler:       n.statsOf,
-		Metadata: map[string]string{
-			metaJournal:  n.journal.Name(),
-			metaLineage:  n.journal.Lineage().String(),
-			metaProtocol: "1",
-			metaPrefix:   n.cfg.Prefix,
-		},
+		Metadata:           n.metadata(),
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
 			n.log.Warn("subscription failed", slog.String("subject", err.Subject), slog.String("error", err.Description))
 		},
@@ -214,6 +210,19 @@ func (n *Node) claim(ctx context.Context) error {
 		return fmt.Errorf("component: add the service: %w", err)
 	}
 	return checkAlone(ctx, &n.cfg, n.journal.Name(), n.service.Info().ID)
+}
+
+func (n *Node) metadata() map[string]string {
+	m := map[string]string{
+		metaJournal:  n.journal.Name(),
+		metaLineage:  n.journal.Lineage().String(),
+		metaProtocol: "1",
+		metaPrefix:   n.cfg.Prefix,
+	}
+	if signer := n.journal.Signer(); signer != "" {
+		m[metaSigner] = signer
+	}
+	return m
 }
 
 // watch ends the node when the connection is closed. It is a goroutine, and ends with the node.

@@ -32,6 +32,7 @@ func (n *Node) Status() codec.Status {
 		Keys:     uint64(stats.Keys),
 		Wrapped:  n.journal.KeyMethod(),
 		Gates:    n.journal.GateNames(),
+		Signer:   n.journal.Signer(),
 		Version:  n.cfg.Version,
 	}
 	if n.relay != nil {

@@ -47,7 +47,7 @@ func (n *Node) verifyRange(ctx context.Context, body *codec.VerifyRequest) (code
 }
 
 // verifyReceipt says whether the journal has the event that the receipt is about, as the receipt
-// has it.
+// has it, and signed as its proof says.
 func (n *Node) verifyReceipt(_ context.Context, body *codec.VerifyRequest) (codec.VerifyReply, error) {
 	var reply codec.VerifyReply
 	if reply.Head = n.journal.Visible(); reply.Head > 0 {
@@ -66,29 +66,28 @@ func (n *Node) verifyReceipt(_ context.Context, body *codec.VerifyRequest) (code
 		return reply, err
 	}
 	reply.Checked = 1
-	reply.Reason = differs(body.Receipt, &ev)
-	reply.Valid = reply.Reason == ""
-	return reply, nil
+	reply.Reason = body.Receipt.Differs(&ev)
+	if reply.Reason == "" && body.Receipt.Proof != nil {
+		reply.Reason, err = n.disproves(body.Receipt.Proof, &ev)
+	}
+	reply.Valid = reply.Reason == "" && err == nil
+	return reply, err
 }
 
-// differs says in what a receipt is not about an event; "" when in nothing.
-func differs(r *codec.Receipt, ev *causal.Event) string {
-	for _, check := range []struct {
-		what      string
-		same      bool
-		got, want any
-	}{
-		{"lineage", r.Lineage == ev.Lineage, r.Lineage, ev.Lineage},
-		{"sequence", r.Seq == ev.Seq, r.Seq, ev.Seq},
-		{"version", r.Version == ev.Version, r.Version, ev.Version},
-		{"hash", r.Hash == ev.Hash, r.Hash, ev.Hash},
-		{"previous hash", r.Prev == ev.Prev, r.Prev, ev.Prev},
-		{"time", r.Time == ev.Time.Millis && r.Tick == ev.Time.Tick,
-			causal.HLC{Millis: r.Time, Tick: r.Tick}, ev.Time},
-	} {
-		if !check.same {
-			return fmt.Sprintf("the event's %s is %v, not %v", check.what, check.want, check.got)
-		}
+// disproves says why a proof does not prove an event of the journal; "" when it does. The signer has to be the
+// one that the log has, or anybody could sign.
+func (n *Node) disproves(p *codec.Proof, ev *causal.Event) (string, error) {
+	if err := p.Verify(ev.Lineage, ev.Seq, ev.Hash); err != nil {
+		return printable(err.Error()), nil
 	}
-	return ""
+	own, err := n.journal.Proof(ev.Seq)
+	switch {
+	case err != nil:
+		return "", err
+	case own == nil:
+		return "the event is not signed in the journal", nil
+	case own.Signer != p.Signer:
+		return fmt.Sprintf("the event is signed by %s, not by %s", own.Signer, p.Signer), nil
+	}
+	return "", nil
 }

@@ -12,6 +12,7 @@
 //   - refusal_test.go: directories that the program must not serve
 //   - disk_test.go: writes that fail while the program runs
 //   - onward_test.go: the onward stream after its server was away, or the stream was deleted
+//   - verifier_test.go: receipts and the onward stream, checked by a program in another language
 //
 // wire_test.go is the client: MessagePack, subjects, envelopes and receipts, written a second time
 // from the protocol's page, with nothing of this module imported. So the tests find out when the
@@ -30,5 +31,7 @@
 // The moments of the kills are the machine's, so the same seed makes the same requests, and not
 // the same crash. -race-program builds the program with the race detector.
 //
-// The folder peers is a module of its own: benchmarks beside other products.
+// The folder peers is a module of its own: benchmarks beside other products. The folder verifier has a
+// verifier of receipts and streams in JavaScript, written from the protocol's page alone; its test is skipped
+// where Node.js is not installed.
 package integration

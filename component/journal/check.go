@@ -28,6 +28,9 @@ func (j *Journal) check(b *Batch) (size int64, err error) {
 		size += int64(n + len(b.Key))
 	}
 	room := min(j.opts.SegmentBytes-segmentStart, maxBatchBytes) - commitBody - frameHeader
+	if j.signing != nil {
+		room -= int64(frameSize(signBody))
+	}
 	if size > room {
 		return 0, &LimitError{What: "batch", Size: int(size), Limit: int(room)}
 	}

@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"fmt"
+
+	"batpak/causal"
 )
 
 // committer makes groups durable and visible, one after the other. It is one goroutine, the only
@@ -13,7 +15,8 @@ type committer struct {
 	failed    bool
 	prep      preparer
 	reserve   reserver
-	entries   []indexEntry // scratch
+	entries   []indexEntry  // scratch
+	hashes    []causal.Hash // scratch
 }
 
 // run ends when the sequencer has closed toCommit.
@@ -27,13 +30,14 @@ func (c *committer) run() {
 			j.returned <- g
 			continue
 		}
-		if g.err = c.write(g); g.err != nil {
+		var signed *signedGroup
+		if signed, g.err = c.write(g); g.err != nil {
 			c.failed, c.failedGen = true, g.gen
 			for _, r := range reqs {
 				r.receipts, r.err = nil, g.err
 			}
 		}
-		j.replies <- reqs
+		j.replies <- outcome{reqs, signed}
 		j.returned <- g
 		if j.keys != nil && j.keys.Low() {
 			c.reserve.want()
@@ -44,44 +48,48 @@ func (c *committer) run() {
 }
 
 // write takes a group through fence, write and sync, and makes it visible. An error means that
-// nobody will see any of it.
-func (c *committer) write(g *group) error {
+// nobody will see any of it. The signature is nil when the group has none.
+func (c *committer) write(g *group) (*signedGroup, error) {
 	j := c.j
 	if err := j.Poisoned(); err != nil {
-		return err
+		return nil, err
 	}
 	if len(g.events) == 0 {
-		return nil
+		return nil, nil
+	}
+	signed, err := c.signGroup(g)
+	if err != nil {
+		return nil, err
 	}
 	// The fence: a key is durable before any ciphertext under it is written. When this fails the
 	// keyset stays dirty, so the next group that seals comes here again.
 	if g.sealed && j.keys.Dirty() {
 		if err := j.keys.Flush(); err != nil {
-			return fmt.Errorf("journal: %w: flush keys: %w", ErrStorage, err)
+			return nil, fmt.Errorf("journal: %w: flush keys: %w", ErrStorage, err)
 		}
 	}
 	s, err := c.room(g.diskSize())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	frames := g.finish(s, g.events[0].head.Seq)
+	frames := g.finish(s, g.events[0].head.Seq, signed)
 	if _, err := s.file.WriteAt(frames, s.end); err != nil {
-		return j.poisonWith(fmt.Errorf("write %s at offset %d: %w", s.name, s.end, err))
+		return nil, j.poisonWith(fmt.Errorf("write %s at offset %d: %w", s.name, s.end, err))
 	}
 	// A sync that failed is not tried again: the system may have dropped the pages and say yes.
 	if err := s.file.SyncData(); err != nil {
-		return j.poisonWith(fmt.Errorf("sync %s: %w", s.name, err))
+		return nil, j.poisonWith(fmt.Errorf("sync %s: %w", s.name, err))
 	}
 	if g.erasure != nil {
 		if err := c.erase(g.erasure); err != nil {
-			return j.poisonWith(err)
+			return nil, j.poisonWith(err)
 		}
 	}
 	c.publish(s, g, len(frames))
 	if g.erasure != nil {
 		c.finishErasure(g.erasure)
 	}
-	return nil
+	return signed, nil
 }
 
 // publish makes a durable group of size bytes visible, all of it at once.
@@ -169,12 +177,21 @@ func (j *Journal) Poisoned() error {
 	return nil
 }
 
+// outcome is what the committer tells of a group.
+type outcome struct {
+	reqs   []*request
+	signed *signedGroup // nil when nothing was signed
+}
+
 // reply answers requests, in order. It is one goroutine, so that the committer is at the disk again
 // while the answers to its last group go out. It ends when the committer does.
 func (j *Journal) reply() {
 	defer close(j.replied)
-	for reqs := range j.replies {
+	p := prover{j: j}
+	for o := range j.replies {
+		reqs := o.reqs
 		for _, r := range reqs {
+			p.prove(r, o.signed)
 			r.done(r.receipts, r.err)
 		}
 		clear(reqs)

@@ -50,6 +50,14 @@
 // segment from the cause's own on, a few blocks of each: a cause does not know how far its effects reach.
 // Causes in other journals are kept and shown, and lead nowhere here.
 //
+// # Signing
+//
+// With a signer, the committer signs each group before it writes it, and every receipt gets a proof: the
+// signature, and the event's path in the group's Merkle tree. A duplicate's receipt gets the proof of the
+// first time, which is made again from the group's frames. A group that cannot be signed is not
+// written: its batches get ErrStorage. Open relies on no signature: a journal may begin to sign, stop, and
+// change its signer. Without one, duplicates have no proof.
+//
 // # What fails
 //
 //   - When a write or a sync of a segment fails, the journal is poisoned: that group and all after it
@@ -110,7 +118,7 @@
 //	4   CRC32C of salt, length, the 8 bytes that follow, body
 //	4   synced: offset in the segment up to which all was durable when this was written
 //	1   epoch
-//	1   type: 1 event, 2 commit, 3 mark
+//	1   type: 1 event, 2 commit, 3 mark, 4 signature
 //	2   lower half of the CRC32C of salt, length, synced, epoch, type
 //	    body
 //
@@ -118,7 +126,13 @@
 //
 //	8   sequence of the group's first event
 //	4   number of events
-//	4   CRC32C of the group's event frames, padding included
+//	4   CRC32C of the group's frames before it, padding included
+//
+// In a journal that signs (Options.Signer), a signature frame stands between the events of a group and
+// its commit frame, so that a group and its signature are there together or not at all. Its body:
+//
+//	56  the signer's public nkey, as text
+//	64  Ed25519 over causal.AppendRootMessage of the group: the root of the Merkle tree over its event hashes
 //
 // A mark frame has no body. It is written when the journal is closed and when it is recovered, and
 // promises through its synced that everything before it is durable. After a torn write was cut off,

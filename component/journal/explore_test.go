@@ -113,9 +113,9 @@ func allZero(p []byte) bool { return len(bytes.Trim(p, "\x00")) == 0 }
 
 // exploredWorkload appends numbered batches: alone, several in flight with one group being written while
 // the next is staged, with retries of keys, over rotations, and with the journal closed and opened again.
-func exploredWorkload(fsys faultfs.FS, steps int, ack func(any)) (err error) {
+func exploredWorkload(o journal.Options, fsys faultfs.FS, steps int, ack func(any)) (err error) {
 	d := &during{FS: fsys}
-	o, warned := listening(explored)
+	o, warned := listening(o)
 	j, err := journal.Open(context.Background(), d, o)
 	if err != nil {
 		return err
@@ -251,19 +251,19 @@ func refusal(err error) bool {
 
 // exploredCheck opens what is there. It must have each batch that was acknowledged, none that was refused, and of the
 // others some, whole, in the order of the workload.
-func exploredCheck(fsys faultfs.FS, acked []any, ack func(any)) error {
-	err := recoverAndUse(fsys, acked, ack)
+func exploredCheck(o journal.Options, fsys faultfs.FS, acked []any, ack func(any)) error {
+	err := recoverAndUse(o, fsys, acked, ack)
 	if err != nil && !refusal(err) {
 		return faulttest.Violated("%v", err)
 	}
 	return err
 }
 
-func recoverAndUse(fsys faultfs.FS, acked []any, ack func(any)) (err error) {
+func recoverAndUse(o journal.Options, fsys faultfs.FS, acked []any, ack func(any)) (err error) {
 	if err := noticesRot(fsys, acked); err != nil {
 		return err
 	}
-	o, warned := listening(explored)
+	o, warned := listening(o)
 	d := &during{FS: fsys, read: map[string]int{}}
 	j, err := journal.Open(context.Background(), d, o)
 	if err != nil {
@@ -380,7 +380,15 @@ func inOrder(j *journal.Journal, events []causal.Event, gone map[int]bool) (last
 }
 
 func exploredTest(m faultfs.Model, steps int) faulttest.Test {
-	return faulttest.Test{Model: m, Steps: steps, Run: exploredWorkload, Check: exploredCheck}
+	return exploredWith(explored, m, steps)
+}
+
+func exploredWith(o journal.Options, m faultfs.Model, steps int) faulttest.Test {
+	return faulttest.Test{
+		Model: m, Steps: steps,
+		Run:   func(fsys faultfs.FS, steps int, ack func(any)) error { return exploredWorkload(o, fsys, steps, ack) },
+		Check: func(fsys faultfs.FS, acked []any, ack func(any)) error { return exploredCheck(o, fsys, acked, ack) },
+	}
 }
 
 // With -faultfs.deep this takes many hours; it can be interrupted.

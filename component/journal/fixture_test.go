@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -223,6 +224,11 @@ func holds(j *journal.Journal, events []causal.Event, promised []ackedBatch) err
 			if ev.Hash != r.Hash || ev.ID != r.ID || ev.Version != r.Version {
 				return fmt.Errorf("event %d is not the acknowledged one", r.Seq)
 			}
+			if public := j.Signer(); public != "" {
+				if _, err := codec.VerifyReceipt(&r, ev.Envelope, public); err != nil {
+					return err
+				}
+			}
 			data, _, err := j.Payload(ev)
 			if err != nil {
 				return err
@@ -249,7 +255,7 @@ func retries(j *journal.Journal, promised []ackedBatch) error {
 		for i, r := range got {
 			want := p.receipts[i]
 			want.Duplicate = true
-			if r != want {
+			if !reflect.DeepEqual(r, want) { // its proof, too
 				return fmt.Errorf("retry of key %s: receipt %+v, want %+v", p.batch.Key, r, want)
 			}
 		}

@@ -10,6 +10,7 @@ const (
 	frameEvent  = 1 // body: an envelope
 	frameCommit = 2 // body: first sequence, count and checksum of the batch before it
 	frameMark   = 3 // no body: everything before it is durable; may start a new epoch
+	frameSign   = 4 // body: signer and signature over the hashes of the batch before it
 )
 
 const (
@@ -86,6 +87,8 @@ func parseFrame(b []byte, room int64, salt uint32) (f frame, ok bool) {
 		return f, f.length == commitBody
 	case f.typ == frameMark:
 		return f, f.length == 0
+	case f.typ == frameSign:
+		return f, f.length == signBody
 	}
 	return f, false
 }
@@ -94,7 +97,7 @@ func parseFrame(b []byte, room int64, salt uint32) (f frame, ok bool) {
 type commit struct {
 	first uint64 // sequence of the batch's first event
 	count uint32 // events in the batch
-	crc   uint32 // CRC32C over all bytes of the batch's event frames, headers and padding included
+	crc   uint32 // CRC32C over all bytes of the batch's frames before this one, headers and padding included
 }
 
 func appendCommit(dst []byte, c commit) []byte {

@@ -298,7 +298,7 @@ func mendFrames(segment []byte, salt uint32) {
 		}
 		sealFrame(segment[off:], int(f.length), f, salt)
 		off += frameSize(int(f.length))
-		if f.typ != frameEvent {
+		if f.typ != frameEvent && f.typ != frameSign {
 			start = off
 		}
 	}

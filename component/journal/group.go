@@ -16,6 +16,7 @@ type group struct {
 	events  []stagedEvent
 	keys    []stagedKey
 	reqs    []*request       // in order; some were refused and have no events
+	signed  bool             // it gets a signature frame
 	sealed  bool             // some event was sealed: the keyset must be durable first
 	renewed []keystore.Scope // erased key scopes that have a new key from this group on
 	erasure *request         // the group is this erasure and nothing else
@@ -77,21 +78,35 @@ func (g *group) fits(n, size int64) bool {
 }
 
 // diskSize is what the group takes in a segment.
-func (g *group) diskSize() int64 { return int64(len(g.buf) + frameSize(commitBody)) }
+func (g *group) diskSize() int64 {
+	n := len(g.buf) + frameSize(commitBody)
+	if g.signed {
+		n += frameSize(signBody)
+	}
+	return int64(n)
+}
 
 // finish fills in the frame headers for a place at the end of the segment, and returns the frames
-// with the commit frame behind them. It leaves buf as it is, because the sequencer still reads the
+// with the signature frame, if there is a signature, and the commit frame behind them. It leaves buf as it is, because the sequencer still reads the
 // envelopes of staged events in it.
-func (g *group) finish(s *segment, first uint64) []byte {
+func (g *group) finish(s *segment, first uint64, signature *signedGroup) []byte {
 	f := frame{synced: uint32(s.end), epoch: s.epoch, typ: frameEvent}
 	for i := range g.events {
 		e := &g.events[i]
 		sealFrame(g.buf[e.off:], int(e.size), f, s.crc)
 	}
-	c := commit{first: first, count: uint32(len(g.events)), crc: crc32.Checksum(g.buf, castagnoli)}
-	frames := appendCommit(reserveFrame(g.buf), c)
+	frames := g.buf
+	if signature != nil {
+		start := len(frames)
+		frames = padFrame(signature.appendSignature(reserveFrame(frames)), start)
+		f.typ = frameSign
+		sealFrame(frames[start:], signBody, f, s.crc)
+	}
+	c := commit{first: first, count: uint32(len(g.events)), crc: crc32.Checksum(frames, castagnoli)}
+	start := len(frames)
+	frames = appendCommit(reserveFrame(frames), c)
 	f.typ = frameCommit
-	sealFrame(frames[len(g.buf):], commitBody, f, s.crc)
+	sealFrame(frames[start:], commitBody, f, s.crc)
 	return frames
 }
 

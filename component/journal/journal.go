@@ -26,6 +26,7 @@ type Journal struct {
 	lineage   causal.Lineage
 	seal      keystore.Granularity
 	keys      *keystore.Store // nil when nothing is sealed
+	signing   *signing        // nil when nothing is signed
 	relearned bool            // while opening: the log has told the keyset what must be durable
 	gateRoom  int             // bytes that the gates' names take in an envelope
 	chain     *gates.Chain
@@ -37,12 +38,12 @@ type Journal struct {
 	queue    queue
 	seq      sequencer
 	com      committer
-	toCommit chan *group     // sequencer to committer; without room, so that a group grows until it is wanted
-	returned chan *group     // committer to sequencer
-	replies  chan []*request // committer to reply
-	replied  chan struct{}   // closed when the last reply was given
-	work     chan *segment   // to background
-	idle     chan struct{}   // closed when background has ended
+	toCommit chan *group   // sequencer to committer; without room, so that a group grows until it is wanted
+	returned chan *group   // committer to sequencer
+	replies  chan outcome  // committer to reply
+	replied  chan struct{} // closed when the last reply was given
+	work     chan *segment // to background
+	idle     chan struct{} // closed when background has ended
 
 	requestSlices sync.Pool     // of *[]*request
 	surveying     chan struct{} // has room for maxSurveys
@@ -74,11 +75,15 @@ func Open(ctx context.Context, fsys faultfs.FS, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	signing, err := newSigning(o.Signer)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := takeLock(fsys)
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{fsys: fsys, opts: o, chain: o.Gates, clock: o.Clock, logger: o.Logger, lock: lock}
+	j := &Journal{fsys: fsys, opts: o, signing: signing, chain: o.Gates, clock: o.Clock, logger: o.Logger, lock: lock}
 	for _, name := range j.chain.Names() {
 		j.gateRoom += len(name) + 3
 	}
@@ -169,7 +174,7 @@ func (j *Journal) start() {
 	j.queue = queue{maxEvents: j.opts.QueueEvents, maxBytes: j.opts.QueueBytes, wake: make(chan struct{}, 1)}
 	j.toCommit = make(chan *group)
 	j.returned = make(chan *group, 8)
-	j.replies = make(chan []*request, 8)
+	j.replies = make(chan outcome, 8)
 	j.replied = make(chan struct{})
 	j.idle = make(chan struct{})
 	j.surveying = make(chan struct{}, maxSurveys)
@@ -324,6 +329,14 @@ func (j *Journal) Wait(ctx context.Context, seq uint64) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// Signer returns the public nkey of what signs the journal's receipts, "" when nothing does.
+func (j *Journal) Signer() string {
+	if j.signing == nil {
+		return ""
+	}
+	return j.signing.public
 }
 
 // Visible returns the sequence of the last event that reads show, 0 for none. It is durable.

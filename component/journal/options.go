@@ -79,6 +79,10 @@ type Options struct {
 	IdempotencyKeys int
 	IdempotencyAge  time.Duration
 
+	// Signer signs each commit group, so that receipts carry a proof. Nil signs nothing, and then
+	// duplicates have no proof either. What was signed before stays in the log.
+	Signer Signer
+
 	// Clock stamps the events. Nil makes one.
 	Clock *causal.Clock
 

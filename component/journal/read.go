@@ -174,29 +174,34 @@ func (j *Journal) scan(ctx context.Context, after, until uint64, maxBytes int, v
 	return last, nil
 }
 
-// event returns the body of the event frame at off and where the next frame is. For a commit or
-// mark frame the body is nil.
+// event returns the body of the event frame at off and where the next frame is. For a frame of
+// another type the body is nil.
 func (t *tape) event(off int64, seq uint64) (body []byte, next int64, err error) {
+	f, body, next, err := t.frame(off, seq)
+	if f.typ != frameEvent {
+		body = nil
+	}
+	return body, next, err
+}
+
+// frame returns the frame at off, its body, and where the next frame is.
+func (t *tape) frame(off int64, seq uint64) (f frame, body []byte, next int64, err error) {
 	head, err := t.at(off, frameHeader, off)
 	if err != nil {
-		return nil, 0, t.s.readError(off, seq, err)
+		return f, nil, 0, t.s.readError(off, seq, err)
 	}
 	f, ok := parseFrame(head, t.s.size-off, t.s.crc)
 	if !ok {
-		return nil, 0, t.s.damage(off, seq, "not a frame")
+		return f, nil, 0, t.s.damage(off, seq, "not a frame")
 	}
 	whole, err := t.at(off, frameHeader+int(f.length), off)
 	if err != nil {
-		return nil, 0, t.s.readError(off, seq, err)
+		return f, nil, 0, t.s.readError(off, seq, err)
 	}
 	if frameCRC(whole, t.s.crc) != f.crc {
-		return nil, 0, t.s.damage(off, seq, "frame checksum mismatch")
+		return f, nil, 0, t.s.damage(off, seq, "frame checksum mismatch")
 	}
-	next = off + int64(frameSize(int(f.length)))
-	if f.typ != frameEvent {
-		return nil, next, nil
-	}
-	return whole[frameHeader:], next, nil
+	return f, whole[frameHeader:], off + int64(frameSize(int(f.length))), nil
 }
 
 // Page is a part of the journal.

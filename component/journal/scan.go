@@ -91,6 +91,7 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 	end := tail{end: segmentStart, synced: segmentStart, next: s.first}
 	var pending []logEvent // of the batch that is being read; offsets only
 	var sizes []int
+	signed := false // the batch, so that it ends with its signature
 	for off := int64(segmentStart); ; {
 		head, err := t.at(off, frameHeader, end.end)
 		if errors.Is(err, io.EOF) {
@@ -126,8 +127,16 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 		next := off + int64(frameSize(int(f.length)))
 		switch f.typ {
 		case frameEvent:
+			if signed {
+				return end, s.damage(off, end.next, "event behind the signature of its batch")
+			}
 			pending = append(pending, logEvent{seq: end.next + uint64(len(pending)), offset: off})
 			sizes = append(sizes, int(f.length))
+		case frameSign:
+			if signed || len(pending) == 0 {
+				return end, s.damage(off, end.next, "signature of nothing")
+			}
+			signed = true
 		case frameMark:
 			if len(pending) > 0 {
 				return end, s.damage(off, end.next, "mark within a batch")
@@ -154,7 +163,7 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 			}
 			end.next += uint64(len(pending))
 			end.end, end.marked = next, false
-			pending, sizes = pending[:0], sizes[:0]
+			pending, sizes, signed = pending[:0], sizes[:0], false
 			if err := ctx.Err(); err != nil {
 				return end, err
 			}

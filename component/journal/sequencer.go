@@ -116,7 +116,7 @@ func (s *sequencer) newGroup() *group {
 	if n := len(s.free); n > 0 {
 		g, s.free = s.free[n-1], s.free[:n-1]
 	}
-	g.gen = s.gen
+	g.gen, g.signed = s.gen, s.j.signing != nil
 	g.reqs = *s.j.requestSlices.Get().(*[]*request)
 	return g
 }

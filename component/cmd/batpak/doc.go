@@ -15,6 +15,7 @@
 //	batpak erased                                   every erasure on record
 //	batpak keys --dir DIR                           how many payload keys there are, and how they are wrapped
 //	batpak rekey --dir DIR --to WRAP                wrap them otherwise
+//	batpak signer --new FILE                        a key to sign receipts by: serve --signer FILE
 //	batpak head, get, open, status, verify, bench   see their help
 //
 // # Where it connects

@@ -84,7 +84,7 @@ Begin with "batpak demo".`,
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
 		a.headCommand(), a.graphCommand(), a.statusCommand(), a.verifyCommand(),
 		a.backupCommand(), a.restoreCommand(),
-		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(),
+		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(), a.signerCommand(),
 		a.importCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	a.prepare(root)

@@ -23,6 +23,7 @@ type serving struct {
 	connection
 	keys                      wrapping
 	dir, listen, seal, onward string
+	signerFile                string
 	requireSubject            bool
 	maxPayload, segmentSize   byteSize
 	queueEvents               int
@@ -51,6 +52,9 @@ The payload keys of a journal that seals are in DIR/keys. With --keys-wrap they 
 journal is created, and what they were wrapped with has to be given each time. Without it they are in
 clear, for whoever reads the directory or a copy of it. batpak rekey changes that.
 
+With --signer, receipts carry a proof that holds without the node: see batpak verify --receipt. The file has
+an nkey seed, and must be its owner's alone; batpak signer makes one.
+
 ` + wrapHelp,
 		Example: `  batpak serve --dir /var/lib/batpak
   batpak serve --dir /var/lib/orders --journal orders --url nats://nats.internal:4222 --creds orders.creds
@@ -67,6 +71,7 @@ clear, for whoever reads the directory or a copy of it. batpak rekey changes tha
 	f.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` of the NATS server in this process; port 0 is any free one")
 	f.StringVar(&s.seal, "seal", "none", "payloads that share a key: none, entity, category, kind, event or subject; fixed when the journal is created")
 	f.BoolVar(&s.requireSubject, "require-subject", false, "refuse events that name no data subject; for --seal subject")
+	f.StringVar(&s.signerFile, "signer", "", "sign receipts by the nkey seed in this `file` ($"+signerVariable+")")
 	f.StringVar(&s.onward, "onward", "jetstream", "where events go: jetstream or none")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
 	f.Var(&s.maxPayload, "max-payload", "largest payload")
@@ -125,6 +130,14 @@ func (s *serving) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	defer forget(cfg.Keys.Wrapper) // at the latest
+	signer, err := s.signer(cmd)
+	if err != nil {
+		return err
+	}
+	if signer != nil {
+		defer signer.Wipe()
+		cfg.Signer = signer
+	}
 	cfg.Logger.Debug("starting", slog.String("dir", s.dir))
 	if s.named() {
 		return s.elsewhere(ctx, cfg)

@@ -26,6 +26,7 @@ type verifying struct {
 	keys     wrapping
 	dir      string
 	receipts string
+	proving
 	from, to uint64
 	search   searching
 }
@@ -33,11 +34,15 @@ type verifying struct {
 func (a *app) verifyCommand() *cobra.Command {
 	v := &verifying{app: a}
 	cmd := &cobra.Command{
-		Use:   "verify [--from SEQ] [--to SEQ] | --receipts FILE | --dir DIR",
+		Use:   "verify [--from SEQ] [--to SEQ] | --receipts FILE | --dir DIR | --receipt FILE --envelope FILE --key PUBLIC",
 		Short: "Check hashes and chains of a journal",
 		Long: `Have the node read its journal and check each event: canonical bytes, lineage, sequence without gap, and
 the hash chain of its stream. With --receipts, check that the journal has the events of receipts, as
 they say: JSON, one per line, as append --json printed them; a file, or - for standard input.
+
+With --receipt, --envelope and --key, a receipt's proof is checked without any node: that the holder of the
+key has signed that this is the event, as the receipt says. Receipt and envelope are files of JSON, as
+append --json and get --json print them, or of the protocol's MessagePack.
 
 With --dir a journal is checked that is not being served. As every opening of a journal does, this
 finishes first what a crash has interrupted. When its payload keys are wrapped, --keys-wrap says by
@@ -46,7 +51,7 @@ what, as for serve.
 What is found is printed: whether the journal is valid, how many events were checked, the last one's
 sequence and hash, and the reason when it is not valid. To a pipe these are the fields of one line. The
 exit code is 4 when it is not valid.`,
-		Example: "  batpak verify\n  batpak verify --dir /var/lib/batpak\n  batpak append --json ... | batpak verify --receipts -",
+		Example: "  batpak verify\n  batpak verify --dir /var/lib/batpak\n  batpak append --json ... | batpak verify --receipts -\n  batpak verify --receipt receipt.json --envelope event.json --key NDPK...",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if v.search.on || v.search.used() {
@@ -57,6 +62,12 @@ exit code is 4 when it is not valid.`,
 			}
 			if v.receipts != "" && (v.dir != "" || v.from > 0 || v.to > 0) {
 				return usage("--receipts goes without --dir, --from and --to")
+			}
+			if v.proving != (proving{}) {
+				if v.receipts != "" || v.dir != "" || v.from > 0 || v.to > 0 {
+					return usage("--receipt goes with --envelope and --key alone")
+				}
+				return v.prove()
 			}
 			if v.dir != "" {
 				return v.offline(cmd.Context())
@@ -77,6 +88,9 @@ exit code is 4 when it is not valid.`,
 	f := cmd.Flags()
 	f.StringVar(&v.dir, "dir", "", "check the journal in this `directory`, which nobody serves")
 	f.StringVar(&v.receipts, "receipts", "", "check the receipts in this `file`")
+	f.StringVar(&v.receipt, "receipt", "", "check the proof of the receipt in this `file`, without a node")
+	f.StringVar(&v.envelope, "envelope", "", "the event of --receipt, in this `file`")
+	f.StringVar(&v.key, "key", "", "the `public` nkey that --receipt has to be signed by")
 	f.Uint64Var(&v.from, "from", 0, "first `sequence`; 0 is the first there is")
 	f.Uint64Var(&v.to, "to", 0, "last `sequence`; 0 is the last there is")
 	v.search.bind(cmd)

@@ -1,0 +1,216 @@
+package journal
+
+import (
+	"fmt"
+	"slices"
+
+	"batpak/causal"
+	"batpak/codec"
+
+	"github.com/nats-io/nkeys"
+)
+
+// Signer signs the commit groups of a journal; an nkeys.KeyPair is one. Sign makes an Ed25519 signature
+// of 64 bytes, and is called from one goroutine at a time.
+type Signer interface {
+	PublicKey() (string, error)
+	Sign(message []byte) ([]byte, error)
+}
+
+const (
+	signerSize = 56 // bytes of a public nkey as text
+	sigSize    = 64
+	signBody   = signerSize + sigSize // bytes of a signature frame's body
+
+	keptProofs = 8 // groups of which the proofs are kept at hand for duplicates
+)
+
+// signing is a journal's signer with its name.
+type signing struct {
+	Signer
+	public string
+}
+
+// newSigning checks that a signer is what it says, so that no receipt is given that proves nothing.
+func newSigning(s Signer) (*signing, error) {
+	if s == nil {
+		return nil, nil
+	}
+	public, err := s.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w: signer: %w", ErrInvalid, err)
+	}
+	if !nkeys.IsValidPublicKey(public) || len(public) != signerSize {
+		return nil, invalid("the signer's name is not a public nkey")
+	}
+	on := &signing{Signer: s, public: public}
+	if _, err := on.sign(causal.Lineage{}, 1, []causal.Hash{{}}); err != nil {
+		return nil, fmt.Errorf("journal: %w: signer: %w", ErrInvalid, err)
+	}
+	return on, nil
+}
+
+// sign signs the root over the hashes of the events from first on, and checks what it got: a signature
+// that is wrong would be found by those who need it, and too late.
+func (on *signing) sign(lineage causal.Lineage, first uint64, hashes []causal.Hash) (*signedGroup, error) {
+	g := &signedGroup{signer: on.public, first: first, tree: causal.NewTree(hashes)}
+	sig, err := on.Sign(causal.AppendRootMessage(nil, lineage, first, g.last(), g.tree.Root()))
+	if err != nil {
+		return nil, err
+	}
+	if len(sig) != sigSize {
+		return nil, fmt.Errorf("a signature of %d bytes", len(sig))
+	}
+	g.sig = [sigSize]byte(sig)
+	return g, nil
+}
+
+// signedGroup proves the events of a commit group.
+type signedGroup struct {
+	signer string
+	first  uint64
+	tree   *causal.Tree
+	sig    [sigSize]byte
+}
+
+func (g *signedGroup) last() uint64 { return g.first + uint64(g.tree.Len()) - 1 }
+
+func (g *signedGroup) has(seq uint64) bool { return g != nil && g.first <= seq && seq <= g.last() }
+
+func (g *signedGroup) proof(seq uint64) *codec.Proof {
+	return &codec.Proof{Signer: g.signer, First: g.first, Last: g.last(), Path: g.tree.Path(int(seq - g.first)), Sig: g.sig}
+}
+
+// appendSignature appends the body of the group's signature frame.
+func (g *signedGroup) appendSignature(dst []byte) []byte {
+	return append(append(dst, g.signer...), g.sig[:]...)
+}
+
+// signGroup signs a group before it is written; nil when the journal does not sign.
+func (c *committer) signGroup(g *group) (*signedGroup, error) {
+	on := c.j.signing
+	if on == nil {
+		return nil, nil
+	}
+	c.hashes = c.hashes[:0]
+	for i := range g.events {
+		c.hashes = append(c.hashes, g.events[i].head.Hash)
+	}
+	signed, err := on.sign(c.j.lineage, g.events[0].head.Seq, c.hashes)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w: sign: %w", ErrStorage, err)
+	}
+	return signed, nil
+}
+
+// prover gives receipts their proofs. It belongs to the reply goroutine: paths cost the committer nothing
+// there, and what a duplicate has to look up in the log keeps nobody from the disk.
+type prover struct {
+	j    *Journal
+	kept []*signedGroup // looked up for duplicates, the latest first
+}
+
+// prove adds the proofs to a request's receipts. Its group is nil when the journal does not sign, or when
+// the group has no events.
+func (p *prover) prove(r *request, group *signedGroup) {
+	if p.j.signing == nil {
+		return
+	}
+	for i := range r.receipts {
+		rc := &r.receipts[i]
+		from := group
+		if !from.has(rc.Seq) {
+			var err error
+			if from, err = p.lookUp(rc.Seq); err != nil {
+				r.receipts, r.err = nil, err
+				return
+			}
+		}
+		if from != nil {
+			rc.Proof = from.proof(rc.Seq)
+		}
+	}
+}
+
+// lookUp returns what the log has to prove a visible event by, nil when the event's group is not signed.
+func (p *prover) lookUp(seq uint64) (*signedGroup, error) {
+	for i, g := range p.kept {
+		if g.has(seq) {
+			copy(p.kept[1:], p.kept[:i])
+			p.kept[0] = g
+			return g, nil
+		}
+	}
+	g, err := p.j.signedGroupOf(seq)
+	if g == nil || err != nil {
+		return nil, err
+	}
+	p.kept = slices.Insert(p.kept, 0, g)
+	p.kept = p.kept[:min(len(p.kept), keptProofs)]
+	return g, nil
+}
+
+// Proof returns what the log has to prove a visible event by: nil when its commit group is not signed,
+// ErrNotFound when there is no such event. It reads the whole group.
+func (j *Journal) Proof(seq uint64) (*codec.Proof, error) {
+	g, err := j.signedGroupOf(seq)
+	if g == nil || err != nil {
+		return nil, err
+	}
+	return g.proof(seq), nil
+}
+
+// signedGroupOf reads the whole group of a visible event for its hashes and its signature, and returns
+// nil when it has none.
+func (j *Journal) signedGroupOf(seq uint64) (*signedGroup, error) {
+	s, x, err := j.segmentOf(seq)
+	if err != nil {
+		return nil, err
+	}
+	off, err := x.offset(int(seq - s.first))
+	if err != nil {
+		return nil, j.readable(err)
+	}
+	t := tapes.Get().(*tape)
+	defer t.release()
+	t.load(s)
+	g := &signedGroup{}
+	var c commit
+	for c.count == 0 {
+		f, body, next, err := t.frame(off, seq)
+		switch {
+		case err != nil:
+			return nil, j.readable(err)
+		case f.typ == frameSign:
+			g.signer, g.sig = string(body[:signerSize]), [sigSize]byte(body[signerSize:])
+		case f.typ == frameCommit:
+			c = parseCommit(body)
+		}
+		off = next
+	}
+	if g.signer == "" {
+		return nil, nil
+	}
+	if seq < c.first || seq-c.first >= uint64(c.count) || c.first < s.first {
+		return nil, s.damage(off, seq, "commit of the events %d and %d behind it", c.first, c.count-1)
+	}
+	g.first = c.first
+	if off, err = x.offset(int(g.first - s.first)); err != nil {
+		return nil, j.readable(err)
+	}
+	t.load(s)
+	hashes := make([]causal.Hash, 0, min(c.count, groupEvents))
+	for len(hashes) < int(c.count) {
+		body, next, err := t.event(off, g.first+uint64(len(hashes)))
+		if err != nil {
+			return nil, j.readable(err)
+		}
+		if body == nil {
+			return nil, s.damage(off, g.first+uint64(len(hashes)), "group ends before its last event")
+		}
+		hashes = append(hashes, causal.HashEnvelope(body))
+		off = next
+	}
+	g.tree = causal.NewTree(hashes)
+	return g, nil
+}

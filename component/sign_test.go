@@ -1,0 +1,171 @@
+package component_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"batpak/causal"
+	"batpak/codec"
+	"batpak/component"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/nats-io/nkeys"
+)
+
+func keyPair(t testing.TB, seed byte) (nkeys.KeyPair, string) {
+	t.Helper()
+	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteServer, bytes.Repeat([]byte{seed}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair, public
+}
+
+func TestReceiptsOfANodeThatSignsHoldWithoutIt(t *testing.T) {
+	pair, public := keyPair(t, 1)
+	b := serve(t, noOnward, func(c *component.Config) { c.Signer = pair })
+	ctx := context.Background()
+	at := causal.Coordinate{Scope: "shop", Entity: "ada"}
+
+	if st, err := b.client.Status(ctx); err != nil || st.Signer != public {
+		t.Errorf("status says signer %q, %v", st.Signer, err)
+	}
+	msg, err := b.nc.Request("$SRV.INFO.batpak", nil, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info micro.Info
+	if err := json.Unmarshal(msg.Data, &info); err != nil || info.Metadata["signer"] != public {
+		t.Errorf("metadata %v, %v", info.Metadata, err)
+	}
+
+	proved := func(what string, r codec.Receipt) {
+		t.Helper()
+		ev, err := b.client.Get(ctx, r.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := codec.VerifyReceipt(&r, ev.Envelope, public); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if found, err := b.client.VerifyReceipt(ctx, r); err != nil || !found.Valid {
+			t.Errorf("%s: the node says %+v, %v", what, found, err)
+		}
+	}
+	lone, err := b.client.AppendRaw(ctx, at, kind, []byte{1}, component.WithKey("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proved("append", lone)
+	batch, err := b.client.Batch(ctx, codec.Batch{Events: []codec.Append{
+		{Scope: "shop", Entity: "ada", Kind: kind, Data: []byte{2}}, {Scope: "shop", Entity: "bob", Kind: kind, Data: []byte{3}},
+		{Scope: "shop", Entity: "ada", Kind: kind, Data: []byte{4}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range batch {
+		proved("batch", r)
+	}
+	again, err := b.client.AppendRaw(ctx, at, kind, []byte{1}, component.WithKey("k"))
+	if err != nil || !again.Duplicate || !reflect.DeepEqual(again.Proof, lone.Proof) {
+		t.Errorf("the duplicate has %+v, %v", again, err)
+	}
+
+	ask := nats.NewMsg("batpak.main.append.shop.ada")
+	ask.Header.Set("Content-Type", "application/json")
+	ask.Data = []byte(`{"kind": 4097, "data": 5}`)
+	if msg, err = b.nc.RequestMsg(ask, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	var r codec.Receipt
+	if err := codec.Unmarshal(msg.Data, codec.JSON, &r); err != nil {
+		t.Fatalf("%s: %v", msg.Data, err)
+	}
+	proved("append in JSON", r)
+}
+
+// The node takes no proof but that of the log: not a bent one, and not another's.
+func TestVerifyRefusesAProofThatIsNotTheJournals(t *testing.T) {
+	pair, public := keyPair(t, 1)
+	mallory, name := keyPair(t, 2)
+	b := serve(t, noOnward, func(c *component.Config) { c.Signer = pair })
+	ctx := context.Background()
+	r, err := b.client.AppendRaw(ctx, causal.Coordinate{Scope: "shop", Entity: "ada"}, kind, []byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, p codec.Proof, want string) {
+		t.Helper()
+		r := r
+		r.Proof = &p
+		found, err := b.client.VerifyReceipt(ctx, r)
+		if err != nil || found.Valid || !strings.Contains(found.Reason, want) {
+			t.Errorf("%s: %+v, %v", what, found, err)
+		}
+	}
+	bent := *r.Proof
+	bent.Sig[0] ^= 1
+	check("a bent signature", bent, "is not one of "+public)
+	bent = *r.Proof
+	bent.Path = append(bent.Path, causal.Hash{})
+	check("a longer path", bent, "path")
+	sig, err := mallory.Sign(causal.AppendRootMessage(nil, r.Lineage, 1, 1, causal.NewTree([]causal.Hash{r.Hash}).Root()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("another signer", codec.Proof{Signer: name, First: 1, Last: 1, Sig: [64]byte(sig)}, "signed by "+public)
+
+	if err := b.node.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.cfg.Signer = nil
+	b.open(t)
+	if found, err := b.client.VerifyReceipt(ctx, r); err != nil || !found.Valid {
+		t.Errorf("by a node that does not sign any more: %+v, %v", found, err)
+	}
+	unsigned, err := b.client.AppendRaw(ctx, causal.Coordinate{Scope: "shop", Entity: "ada"}, kind, []byte{1})
+	if err != nil || unsigned.Proof != nil {
+		t.Fatalf("%+v, %v", unsigned, err)
+	}
+	sig, err = mallory.Sign(causal.AppendRootMessage(nil, r.Lineage, 2, 2, causal.NewTree([]causal.Hash{unsigned.Hash}).Root()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = unsigned
+	check("of what is not signed", codec.Proof{Signer: name, First: 2, Last: 2, Sig: [64]byte(sig)}, "not signed")
+}
+
+// A committed batch has its reply, if need be without proofs.
+func TestProofsThatDoNotFitAreLeftOut(t *testing.T) {
+	pair, _ := keyPair(t, 1)
+	b := serveAlone(t, noOnward, func(c *component.Config) { c.Signer = pair })
+	events := make([]map[string]any, 1000)
+	for i := range events {
+		events[i] = map[string]any{"scope": "s", "entity": "e", "kind": kind, "data": i}
+	}
+	ask := nats.NewMsg("batpak.main.batch")
+	ask.Header.Set("Content-Type", "application/json")
+	ask.Data, _ = json.Marshal(map[string]any{"events": events})
+	msg, err := b.nc.RequestMsg(ask, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reply codec.BatchReply
+	if err := codec.Unmarshal(msg.Data, codec.JSON, &reply); err != nil {
+		t.Fatal(err)
+	}
+	if len(reply.Receipts) != 1000 || reply.Receipts[999].Proof != nil {
+		t.Errorf("%d receipts, the last with %+v", len(reply.Receipts), reply.Receipts[999].Proof)
+	}
+}
