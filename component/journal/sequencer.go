@@ -260,3 +260,14 @@ func (s *sequencer) stagedAt(seq uint64) (*group, *stagedEvent, error) {
 	}
 	return nil, nil, fmt.Errorf("journal: event %d: %w", seq, ErrNotFound)
 }
+
+// stagedID returns the staged event with an id, nil when there is none.
+func (s *sequencer) stagedID(id causal.EventID) (*group, *stagedEvent) {
+	for _, g := range s.unsettled() {
+		i, ok := slices.BinarySearchFunc(g.events, id, func(e stagedEvent, id causal.EventID) int { return e.id.Compare(id) })
+		if ok {
+			return g, &g.events[i]
+		}
+	}
+	return nil, nil
+}
