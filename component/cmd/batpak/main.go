@@ -82,17 +82,26 @@ Begin with "batpak demo".`,
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(),
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
-		a.headCommand(), a.statusCommand(), a.verifyCommand(),
+		a.headCommand(), a.statusCommand(), a.verifyCommand(), a.gatesCommand(),
 		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(),
 		a.benchCommand(), a.versionCommand(),
 	)
-	for _, cmd := range root.Commands() {
+	a.understand(root)
+	return root
+}
+
+// understand notes for every command below cmd that flags and arguments are understood when it
+// runs: errors before that are about the command line.
+func (a *app) understand(cmd *cobra.Command) {
+	for _, cmd := range cmd.Commands() {
+		a.understand(cmd)
 		do := cmd.RunE
+		if do == nil { // it has commands below it, and prints its help
+			continue
+		}
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			// Flags and arguments are understood: errors before this are about the command line.
 			a.screen = a.newScreen()
 			return do(cmd, args)
 		}
 	}
-	return root
 }

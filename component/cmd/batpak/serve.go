@@ -23,6 +23,7 @@ type serving struct {
 	connection
 	keys                      wrapping
 	dir, listen, seal, onward string
+	gates                     string
 	requireSubject            bool
 	maxPayload, segmentSize   byteSize
 	queueEvents               int
@@ -51,9 +52,13 @@ The payload keys of a journal that seals are in DIR/keys. With --keys-wrap they 
 journal is created, and what they were wrapped with has to be given each time. Without it they are in
 clear, for whoever reads the directory or a copy of it. batpak rekey changes that.
 
+With --gates appends are judged by the gates in a file, which is read once, at the start; without it all
+are permitted. batpak gates check tries a file.
+
 ` + wrapHelp,
 		Example: `  batpak serve --dir /var/lib/batpak
   batpak serve --dir /var/lib/orders --journal orders --url nats://nats.internal:4222 --creds orders.creds
+  batpak serve --dir /var/lib/shop --gates shop.yaml
   batpak serve --dir /var/lib/people --journal people --seal subject --require-subject \
     --keys-wrap key-file:/etc/batpak/people.key`,
 		Args: cobra.NoArgs,
@@ -67,6 +72,7 @@ clear, for whoever reads the directory or a copy of it. batpak rekey changes tha
 	f.StringVar(&s.listen, "listen", defaultListen, "`HOST:PORT` of the NATS server in this process; port 0 is any free one")
 	f.StringVar(&s.seal, "seal", "none", "payloads that share a key: none, entity, category, kind, event or subject; fixed when the journal is created")
 	f.BoolVar(&s.requireSubject, "require-subject", false, "refuse events that name no data subject; for --seal subject")
+	f.StringVar(&s.gates, "gates", "", "judge appends by the gates in this `file`; batpak gates check --help has its form")
 	f.StringVar(&s.onward, "onward", "jetstream", "where events go: jetstream or none")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
 	f.Var(&s.maxPayload, "max-payload", "largest payload")
@@ -165,8 +171,13 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	default:
 		return cfg, usage("--onward %q is neither jetstream nor none", s.onward)
 	}
-	if s.demo {
+	switch {
+	case s.demo && s.gates != "":
+		return cfg, usage("--demo has gates of its own")
+	case s.demo:
 		cfg.Gates, err = demoGates()
+	case s.gates != "":
+		cfg.Gates, err = readGates(s.gates)
 	}
 	return cfg, err
 }
