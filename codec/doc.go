@@ -63,7 +63,7 @@
 // # System events
 //
 // What a node itself appends has a payload of a body too: Erasure for causal.KindShred, Renewal for
-// causal.KindRenew. They are maps in MessagePack, read like a reply: strictly, but keys that are not
+// causal.KindRenew, Denial for causal.KindDenial. They are maps in MessagePack, read like a reply: strictly, but keys that are not
 // known are passed over.
 //
 //	entity    map {scope, entity}   exactly one of entity, kind, category, event and subject:
@@ -76,6 +76,16 @@
 //	keys      array of bin 16       of an erasure: the keys it destroys, perhaps none
 //	events    uint                  of an erasure: how many events those keys sealed
 //	key       bin 16                of a renewal: the new key
+//
+// That of a Denial, for causal.KindDenial, has other keys:
+//
+//	gate      str      the gate that refused an append
+//	code      str      the code that it gave
+//	scope     str      where the event would have been
+//	entity    str
+//	lane      uint32   left out when 0
+//	kind      uint16
+//	dropped   uint     refusals before this one that were not kept; left out when 0
 //
 // # Payload types
 //

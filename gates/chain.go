@@ -152,6 +152,24 @@ func (c *Chain) Forget() error {
 	return errors.Join(failed...)
 }
 
+// Rewind tells every gate that is a Rewinder that nothing from seq on came about. The journal calls it
+// when it takes back what it staged. A gate that panics is passed over.
+func (c *Chain) Rewind(seq uint64) {
+	if c == nil {
+		return
+	}
+	for _, g := range c.gates {
+		if r, ok := g.(Rewinder); ok {
+			rewind(r, seq)
+		}
+	}
+}
+
+func rewind(r Rewinder, seq uint64) {
+	defer func() { _ = recover() }() // the gate has its own count wrong then, and nobody else's
+	r.Rewind(seq)
+}
+
 func forget(f Forgetter) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -45,9 +45,9 @@
 //
 // The view is by stream. A gate that counts across streams, as MaxRate does, has to keep its own
 // count and take back what did not come about: because a later gate denied it, its batch was
-// refused, or a group was rolled back. Header.Seq tells: sequences have no gaps, so a proposal for
-// sequence N proves that whatever was judged for N and later is not there. Header.Time never goes
-// back, and is the time that the event gets; no gate needs a clock.
+// refused, or a group was rolled back. Such a gate is a Rewinder, and Chain.Rewind tells it from which
+// sequence on nothing came about. Header.Time never goes back, and is the time that the event gets;
+// no gate needs a clock.
 //
 // # What a gate must not remember
 //

@@ -34,6 +34,13 @@ type Forgetter interface {
 	Forget()
 }
 
+// Rewinder is a gate that keeps something it derived from what it permitted. Rewind says that nothing
+// with this sequence or a later one came about of all that was judged so far. It is called where
+// Judge is, with a sequence that is judged for again or goes to an event that no gate is asked about.
+type Rewinder interface {
+	Rewind(seq uint64)
+}
+
 // Proposal is an append that has not been judged.
 type Proposal struct {
 	// Header is the event's header as it would be: Version, Seq and Time are those that the event

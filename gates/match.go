@@ -116,6 +116,13 @@ func (w *when) Forget() {
 	}
 }
 
+// Rewind reaches g when that is a Rewinder.
+func (w *when) Rewind(seq uint64) {
+	if r, ok := w.Gate.(Rewinder); ok {
+		r.Rewind(seq)
+	}
+}
+
 func (w *when) defect() string {
 	if w.Gate == nil {
 		return "is nil"

@@ -32,9 +32,9 @@ type Rate struct {
 // Time is the proposals' own (Header.Time, in milliseconds), which never goes back, so how long
 // an append waited in a queue or how fast a disk is does not matter. An event counts when it is
 // appended: a proposal that a later gate denies, or whose batch is given up or rolled back, takes
-// nothing. The gate knows it by Header.Seq: a proposal for a sequence says that nothing that was
-// judged for this one, or a later one, came about. A proposal without a sequence is judged and
-// takes nothing.
+// nothing. The gate is a Rewinder, and knows it by Header.Seq too: a proposal for a sequence says that
+// nothing that was judged for this one, or a later one, came about. A proposal without a sequence
+// is judged and takes nothing.
 //
 // Only events that were judged count: not those of a bypass. The counts are in memory, and full
 // again when the journal is opened. The gate must not be in the chains of two journals.
@@ -105,6 +105,13 @@ func (g *rate) Judge(p *Proposal, _ View) *Denial {
 		g.remember(taken{seq: p.Header.Seq, count: count, before: before})
 	}
 	return nil
+}
+
+// Rewind takes back the events from seq on.
+func (g *rate) Rewind(seq uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.undo(seq)
 }
 
 // undo takes back the events from seq on: one that is proposed for seq comes in their place.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -28,7 +29,7 @@ func gatesFile(t *testing.T, text string) string {
 
 func TestServeJudgesByTheGatesInAFile(t *testing.T) {
 	t.Parallel()
-	s := serve(t, journalDir(t), "--gates", gatesFile(t, shopGates))
+	s := serve(t, journalDir(t), "--gates", gatesFile(t, shopGates), "--keep-denials", "10")
 	add := func(at, data string) result {
 		return batpak(t, "", "append", at, "--kind", "0x1001", data, "--server", s.url)
 	}
@@ -52,6 +53,11 @@ func TestServeJudgesByTheGatesInAFile(t *testing.T) {
 		}
 	}
 	wantIn(t, s.run("", "status", "--json"), `"gates":["size","guests","limit"]`)
+	kept := s.run("", "read", "_batpak/denials", "--json")
+	if n := strings.Count(kept, "\n"); n != 4 {
+		t.Errorf("%d denials on record, want 4", n)
+	}
+	wantIn(t, kept, `"gate":"limit"`, `"code":"over_limit"`, `"entity":"ada"`)
 	s.drain()
 }
 

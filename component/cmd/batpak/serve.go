@@ -28,6 +28,7 @@ type serving struct {
 	maxPayload, segmentSize   byteSize
 	queueEvents               int
 	replicas                  int
+	keepDenials               int
 	drainTime                 time.Duration
 	logFormat, logLevel       string
 	demo                      bool
@@ -73,6 +74,7 @@ are permitted. batpak gates check tries a file.
 	f.StringVar(&s.seal, "seal", "none", "payloads that share a key: none, entity, category, kind, event or subject; fixed when the journal is created")
 	f.BoolVar(&s.requireSubject, "require-subject", false, "refuse events that name no data subject; for --seal subject")
 	f.StringVar(&s.gates, "gates", "", "judge appends by the gates in this `file`; batpak gates check --help has its form")
+	f.IntVar(&s.keepDenials, "keep-denials", 0, "`number` of refusals by gates, in a minute, that are kept as events at _batpak/denials")
 	f.StringVar(&s.onward, "onward", "jetstream", "where events go: jetstream or none")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
 	f.Var(&s.maxPayload, "max-payload", "largest payload")
@@ -148,7 +150,7 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	cfg := component.Config{
 		Dir: s.dir, Name: s.journal, Prefix: s.prefix, Replicas: s.replicas,
 		MaxPayload: int(s.maxPayload), SegmentBytes: int64(s.segmentSize), QueueEvents: s.queueEvents,
-		RequireSubject: s.requireSubject,
+		RequireSubject: s.requireSubject, KeepDenials: s.keepDenials,
 	}
 	var err error
 	if cfg.Logger, err = s.logger(); err != nil {
