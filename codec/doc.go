@@ -92,6 +92,13 @@
 // A Registry says which Go type the payload of a kind and schema has, for typed appends and
 // reads. Equal values give equal bytes.
 //
+// Payloads change, and stored ones do not. A new form is a new schema of its kind, one more than
+// the last, with a Go type of its own; Upcast registers the step from each schema to the next, and
+// typed reads give what the steps lead to. Registry.Check finds a step that is missing when a
+// program starts. A payload whose schema is newer than the program is a *SchemaError: what it means
+// is not known here, and a reader that guessed would be wrong without knowing. Keep the bytes of a
+// payload of each old schema with the tests of a program, and read them there.
+//
 // # Tokens
 //
 // EscapeToken gives the one form that a scope or an entity has in a subject; UnescapeToken
