@@ -102,6 +102,28 @@ type Renewal struct {
 
 func (*Renewal) reply() {}
 
+// Denial is the payload of a system event of kind causal.KindDenial: a gate refused an append. It
+// has nothing of what the append carried. Keys that are not known are passed over.
+type Denial struct {
+	Gate, Code    string
+	Scope, Entity string // where the event would have been
+	Lane          uint32
+	Kind          causal.Kind
+	Dropped       uint64 // refusals before this one that were not kept
+}
+
+func (*Denial) reply() {}
+
+func (d *Denial) fields(f *form) {
+	strField(f, "gate", &d.Gate, required)
+	strField(f, "code", &d.Code, required)
+	coordinateField(f, "scope", &d.Scope, required)
+	coordinateField(f, "entity", &d.Entity, required)
+	uintField(f, "lane", &d.Lane, optional)
+	uintField(f, "kind", &d.Kind, required)
+	uintField(f, "dropped", &d.Dropped, optional)
+}
+
 func (r *Renewal) fields(f *form) {
 	selectorFields(f, &r.Entity, &r.Kind, &r.Category, &r.Event, &r.Subject)
 	if f.field("key", required, false) {

@@ -68,7 +68,7 @@
 // # System events
 //
 // What a node itself appends has a payload of a body too: Erasure for causal.KindShred, Renewal for
-// causal.KindRenew. They are maps in MessagePack, read like a reply: strictly, but keys that are not
+// causal.KindRenew, Denial for causal.KindDenial. They are maps in MessagePack, read like a reply: strictly, but keys that are not
 // known are passed over.
 //
 //	entity    map {scope, entity}   exactly one of entity, kind, category, event and subject:
@@ -82,10 +82,27 @@
 //	events    uint                  of an erasure: how many events those keys sealed
 //	key       bin 16                of a renewal: the new key
 //
+// That of a Denial, for causal.KindDenial, has other keys:
+//
+//	gate      str      the gate that refused an append
+//	code      str      the code that it gave
+//	scope     str      where the event would have been
+//	entity    str
+//	lane      uint32   left out when 0
+//	kind      uint16
+//	dropped   uint     refusals before this one that were not kept; left out when 0
+//
 // # Payload types
 //
 // A Registry says which Go type the payload of a kind and schema has, for typed appends and
 // reads. Equal values give equal bytes.
+//
+// Payloads change, and stored ones do not. A new form is a new schema of its kind, one more than
+// the last, with a Go type of its own; Upcast registers the step from each schema to the next, and
+// typed reads give what the steps lead to. Registry.Check finds a step that is missing when a
+// program starts. A payload whose schema is newer than the program is a *SchemaError: what it means
+// is not known here, and a reader that guessed would be wrong without knowing. Keep the bytes of a
+// payload of each old schema with the tests of a program, and read them there.
 //
 // # Tokens
 //

@@ -18,7 +18,12 @@ import (
 // (#), bytes in hex, and the event hash (=).
 func golden(t testing.TB, name string) (envelope []byte, hash string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "envelopes", name+".hex"))
+	return goldenFile(t, filepath.Join("envelopes", name))
+}
+
+func goldenFile(t testing.TB, name string) (envelope []byte, hash string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name+".hex"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,7 @@ type Registry struct {
 	names  map[reflect.Type]payloadName
 	types  map[payloadName]payloadType
 	newest map[causal.Kind]uint64
+	steps  map[payloadName]func(any) (any, error) // from a schema to the next
 }
 
 type payloadName struct {
@@ -106,8 +107,9 @@ func (r *Registry) Encode(v any) (causal.Kind, uint64, []byte, error) {
 }
 
 // Decode returns the payload of an event as a T. The payload is ev.Data when the event is not
-// sealed, or what it was opened to. Errors match ErrUnregistered, ErrNewerSchema,
-// ErrPayloadType when it is a payload of another type, or ErrMalformed.
+// sealed, or what it was opened to. A payload of an older schema is made a T by the upcasts that lead
+// there. Errors match ErrUnregistered, ErrNewerSchema, ErrPayloadType when it is a payload of
+// another type and no upcasts lead to T, ErrUpcast, or ErrMalformed.
 func Decode[T any](r *Registry, ev *causal.Event, payload []byte) (T, error) {
 	var v T
 	p, err := r.lookup(ev)
@@ -115,6 +117,10 @@ func Decode[T any](r *Registry, ev *causal.Event, payload []byte) (T, error) {
 		return v, err
 	}
 	if typ := reflect.TypeFor[T](); p.typ != typ {
+		if up, ok, err := r.upcast(p, ev, payload, typ); ok || err != nil {
+			v, _ = up.(T)
+			return v, err
+		}
 		return v, fmt.Errorf("codec: decode kind %s schema %d: %w: it is %s, not %s", ev.Kind, ev.Schema, ErrPayloadType, p.typ, typ)
 	}
 	if err := decodeGo(payload, &v); err != nil {
@@ -124,7 +130,7 @@ func Decode[T any](r *Registry, ev *causal.Event, payload []byte) (T, error) {
 }
 
 // DecodeAny is Decode for a caller that switches over the types: it returns a value of the
-// type that is registered.
+// type that is registered, or that its upcasts lead to.
 func (r *Registry) DecodeAny(ev *causal.Event, payload []byte) (any, error) {
 	p, err := r.lookup(ev)
 	if err != nil {
@@ -134,7 +140,25 @@ func (r *Registry) DecodeAny(ev *causal.Event, payload []byte) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("codec: decode kind %s schema %d: %w", ev.Kind, ev.Schema, err)
 	}
-	return v, nil
+	v, _, err = r.lift(v, payloadName{ev.Kind, ev.Schema}, nil)
+	return v, err
+}
+
+// upcast decodes a payload of an older schema than that of typ. It returns false when no steps lead
+// there.
+func (r *Registry) upcast(p payloadType, ev *causal.Event, payload []byte, typ reflect.Type) (any, bool, error) {
+	at := payloadName{ev.Kind, ev.Schema}
+	r.mu.RLock()
+	target, ok := r.names[typ]
+	r.mu.RUnlock()
+	if !ok || !r.leads(at, target) {
+		return nil, false, nil
+	}
+	v, err := p.decode(payload)
+	if err != nil {
+		return nil, false, fmt.Errorf("codec: decode kind %s schema %d: %w", ev.Kind, ev.Schema, err)
+	}
+	return r.lift(v, at, &target)
 }
 
 func (r *Registry) lookup(ev *causal.Event) (payloadType, error) {

@@ -79,6 +79,11 @@ type Config struct {
 	// Gates judge every append. Nil permits everything.
 	Gates *gates.Chain
 
+	// KeepDenials is how many refusals by Gates are kept as events of the journal itself, in a minute
+	// at most. 0 keeps none. They have gate, code, coordinate and kind of what was refused, and
+	// nothing of its payload; see package journal.
+	KeepDenials int
+
 	// Onward says where committed events go, by default into JetStream.
 	Onward Onward
 	// Stream is the name of the onward stream. Default "BATPAK_" and Name in upper case.
@@ -165,7 +170,7 @@ func (c Config) complete() (Config, error) {
 		"MaxPayload": int64(c.MaxPayload), "QueueEvents": int64(c.QueueEvents), "QueueBytes": c.QueueBytes,
 		"MaxReads": int64(c.MaxReads), "MaxStreamAcks": int64(c.MaxStreamAcks), "Replicas": int64(c.Replicas),
 		"AckStreamTimeout": int64(c.AckStreamTimeout), "ClaimWait": int64(c.ClaimWait),
-		"RelayPending": int64(c.RelayPending),
+		"RelayPending": int64(c.RelayPending), "KeepDenials": int64(c.KeepDenials),
 	} {
 		if n < 0 {
 			return bad("%s is negative", what)

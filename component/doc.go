@@ -19,6 +19,10 @@
 // go to a subject that begins with "P." or "$": a client that may only append could otherwise
 // write into the onward stream. Give a node no more permissions than that.
 //
+// [Append] and [Client.Read] are the plain way. [Decide] is for a rule that a client has and the node
+// has not: it reads, decides, appends on condition that nothing has come in between, and decides again
+// from what the conflict brought.
+//
 // # How requests are worked on
 //
 // The handler of an endpoint runs on the goroutine of its subscription, for one request after the

@@ -151,8 +151,8 @@ func (n *Node) openJournal(ctx context.Context) error {
 	}
 	var err error
 	n.journal, err = journal.Open(ctx, fsys, journal.Options{
-		Name: n.cfg.Name, Seal: n.cfg.Seal, Keys: n.cfg.Keys, RequireSubject: n.cfg.RequireSubject, Gates: n.cfg.Gates,
-		Signer:       n.cfg.Signer,
+		Name: n.cfg.Name, Seal: n.cfg.Seal, Keys: n.cfg.Keys, RequireSubject: n.cfg.RequireSubject,
+		Gates: n.cfg.Gates, KeepDenials: n.cfg.KeepDenials, Signer: n.cfg.Signer,
 		SegmentBytes: n.cfg.SegmentBytes, MaxPayload: n.cfg.MaxPayload,
 		QueueEvents: n.cfg.QueueEvents, QueueBytes: n.cfg.QueueBytes,
 		IdempotencyKeys: n.cfg.IdempotencyKeys, IdempotencyAge: n.cfg.IdempotencyAge,

@@ -29,7 +29,7 @@ type Verdict struct {
 	Elapsed time.Duration
 }
 
-// NewChain makes a chain. Its errors match ErrGate: a nil gate, a name that is bad (see Gate) or
+// NewChain makes a chain. Its errors match ErrGate: a nil gate, a gate that was made wrongly, a name that is bad (see Gate) or
 // is there twice, more than MaxGates.
 func NewChain(gates ...Gate) (*Chain, error) {
 	if len(gates) > MaxGates {
@@ -54,14 +54,16 @@ func nameOf(g Gate) (name, bad string) {
 	if g == nil {
 		return "", "is nil"
 	}
-	if f, ok := g.(interface{ complete() bool }); ok && !f.complete() {
-		return "", "has a nil function"
-	}
 	defer func() {
 		if v := recover(); v != nil {
 			bad = fmt.Sprintf("Name panicked: %T", v)
 		}
 	}()
+	if c, ok := g.(checked); ok {
+		if bad := c.defect(); bad != "" {
+			return "", bad
+		}
+	}
 	name = strings.Clone(g.Name())
 	if bad = checkText(name, MaxName); bad != "" {
 		return "", "the name " + bad
@@ -148,6 +150,24 @@ func (c *Chain) Forget() error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// Rewind tells every gate that is a Rewinder that nothing from seq on came about. The journal calls it
+// when it takes back what it staged. A gate that panics is passed over.
+func (c *Chain) Rewind(seq uint64) {
+	if c == nil {
+		return
+	}
+	for _, g := range c.gates {
+		if r, ok := g.(Rewinder); ok {
+			rewind(r, seq)
+		}
+	}
+}
+
+func rewind(r Rewinder, seq uint64) {
+	defer func() { _ = recover() }() // the gate has its own count wrong then, and nobody else's
+	r.Rewind(seq)
 }
 
 func forget(f Forgetter) (err error) {

@@ -8,6 +8,8 @@
 //   - A Gate is a named rule. It looks at a proposal and at a View of the journal, and answers
 //     nil (permitted) or a Denial. New makes one from a function, Fold one from a state that
 //     is folded from the stream's events.
+//     Some rules come ready: MaxSize, AllowKinds, RequireCauses, MaxRate; When narrows any gate
+//     down to some scopes, entities or kinds. Package cel makes one from an expression.
 //   - A Chain is the gates of one journal, in order. Judge stops at the first denial.
 //     Evaluate asks all of them, for diagnosis, and permits nothing.
 //   - A Permit is the proof that a chain said yes. It carries the proposal that was judged.
@@ -38,6 +40,14 @@
 //     (A gate must not call runtime.Goexit: it ends the goroutine of its caller, and nothing
 //     can catch that.)
 //   - An empty chain, and a nil one, permits everything.
+//
+// # State that spans streams
+//
+// The view is by stream. A gate that counts across streams, as MaxRate does, has to keep its own
+// count and take back what did not come about: because a later gate denied it, its batch was
+// refused, or a group was rolled back. Such a gate is a Rewinder, and Chain.Rewind tells it from which
+// sequence on nothing came about. Header.Time never goes back, and is the time that the event gets;
+// no gate needs a clock.
 //
 // # What a gate must not remember
 //

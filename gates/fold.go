@@ -57,8 +57,10 @@ type folded[S any] struct {
 	epoch uint64 // how often Forget was called
 }
 
-func (f *folded[S]) Name() string   { return f.name }
-func (f *folded[S]) complete() bool { return f.fold != nil && f.judge != nil }
+func (f *folded[S]) Name() string { return f.name }
+func (f *folded[S]) defect() string {
+	return unless(f.fold != nil && f.judge != nil, noFunction)
+}
 
 // Forget drops all states: they may hold what an erasure destroyed.
 func (f *folded[S]) Forget() {

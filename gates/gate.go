@@ -34,10 +34,17 @@ type Forgetter interface {
 	Forget()
 }
 
+// Rewinder is a gate that keeps something it derived from what it permitted. Rewind says that nothing
+// with this sequence or a later one came about of all that was judged so far. It is called where
+// Judge is, with a sequence that is judged for again or goes to an event that no gate is asked about.
+type Rewinder interface {
+	Rewind(seq uint64)
+}
+
 // Proposal is an append that has not been judged.
 type Proposal struct {
-	// Header is the event's header as it would be. ID, Seq, Time, Prev and Enc are not assigned
-	// yet and zero; Version is the version that the event would get.
+	// Header is the event's header as it would be: Version, Seq and Time are those that the event
+	// gets when it is appended. ID, Prev and Enc are not assigned yet and zero.
 	Header causal.Header
 	// Data is the payload in clear: one MessagePack value.
 	Data []byte
@@ -63,6 +70,14 @@ type Event struct {
 	State   causal.PayloadState
 }
 
+// checked is a gate that can tell what it was made wrongly from.
+type checked interface {
+	Gate
+	defect() string // "" when nothing is wrong
+}
+
+const noFunction = "has a nil function"
+
 // New makes a gate from a function. NewChain refuses it when the name is bad or judge is nil.
 func New(name string, judge func(p *Proposal, v View) *Denial) Gate {
 	return &function{name: name, judge: judge}
@@ -75,7 +90,7 @@ type function struct {
 
 func (f *function) Name() string                      { return f.name }
 func (f *function) Judge(p *Proposal, v View) *Denial { return f.judge(p, v) }
-func (f *function) complete() bool                    { return f.judge != nil }
+func (f *function) defect() string                    { return unless(f.judge != nil, noFunction) }
 
 // checkText says what is wrong with a name or a reason: "" when nothing is.
 func checkText(s string, limit int) string {

@@ -58,6 +58,18 @@
 // written: its batches get ErrStorage. Open relies on no signature: a journal may begin to sign, stop, and
 // change its signer. Without one, duplicates have no proof.
 //
+// # Denials
+//
+// With Options.KeepDenials, what gates refuse is kept as an event of kind causal.KindDenial, of the entity
+// "denials" at causal.SystemScope, durable when the refusal is answered. It has the gate and the code, and
+// the coordinate, lane and kind of the append; not the gate's message and details, the payload, its meta, key
+// and data subject. Those may be personal data, the event is not sealed, and no erasure reaches it. (A
+// coordinate is in the open anyway, and a code is for programs: a gate must not write a payload into it.)
+//
+// So that a flood of refusals cannot fill the disk, there are no more such events than KeepDenials in a minute,
+// of at most 2 KiB each. The others are counted, and the next event says how many there were. The count
+// ends with the process; after a group was rolled back it may be too high.
+//
 // # What fails
 //
 //   - When a write or a sync of a segment fails, the journal is poisoned: that group and all after it

@@ -210,7 +210,7 @@ func (s *sequencer) erase(r *request) error {
 	}
 	payload := e.payload()
 	payload.Keys, payload.Events = e.keys, e.events
-	rc, err := s.system(causal.KindShred, "shred", payload)
+	rc, err := s.system(erasures, causal.KindShred, "shred", payload)
 	if err != nil {
 		return err
 	}

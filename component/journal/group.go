@@ -19,6 +19,7 @@ type group struct {
 	signed  bool             // it gets a signature frame
 	sealed  bool             // some event was sealed: the keyset must be durable first
 	renewed []keystore.Scope // erased key scopes that have a new key from this group on
+	denials keptDenials      // what its events of denials say
 	erasure *request         // the group is this erasure and nothing else
 	err     error            // why nothing of it was written
 	redo    bool             // not written because an earlier group failed: stage it again

@@ -26,6 +26,7 @@ const (
 	MaxBatchEvents = codec.MaxBatch
 	MaxMetaBytes   = codec.MaxMetaBytes // keys and values of one event's meta together
 	MaxCauses      = codec.MaxCauses
+	MaxKeepDenials = 60_000 // in a minute
 
 	MinSegmentBytes = 16 << 10
 	MaxSegmentBytes = 1 << 32 // offsets are kept in 32 bits
@@ -61,6 +62,11 @@ type Options struct {
 	// Gates judge every append. Nil permits all. They run on the journal's sequencer, one event
 	// after the other: all appends wait for a slow one.
 	Gates *gates.Chain
+
+	// KeepDenials is how many refusals by gates are kept as events in a minute at most; 0 keeps none.
+	// An append that is refused waits for the disk then, as one that is permitted does. What is kept,
+	// and what is not, is said in the package doc.
+	KeepDenials int
 
 	// SegmentBytes is the size of a segment's file, MinSegmentBytes to MaxSegmentBytes. It bounds a
 	// batch too, as does 1 GiB.
@@ -109,6 +115,8 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case o.SegmentBytes < MinSegmentBytes, o.SegmentBytes > MaxSegmentBytes:
 		return o, invalid("a segment has %d to %d bytes, not %d", MinSegmentBytes, int64(MaxSegmentBytes), o.SegmentBytes)
+	case o.KeepDenials < 0, o.KeepDenials > MaxKeepDenials:
+		return o, invalid("0 to %d denials are kept in a minute, not %d", MaxKeepDenials, o.KeepDenials)
 	case o.MaxPayload < 1, o.QueueEvents < 1, o.QueueBytes < 1, o.IdempotencyKeys < 1, o.IdempotencyAge < 0:
 		return o, invalid("a limit is not positive")
 	}

@@ -60,7 +60,7 @@ func (s *sequencer) renewScope(scope keystore.Scope, h *causal.Header) error {
 		next = &successor{key: key}
 		s.successors[scope] = next
 	}
-	if _, err := s.system(causal.KindRenew, "renew", s.j.renewal(h, next.key.ID())); err != nil {
+	if _, err := s.system(erasures, causal.KindRenew, "renew", s.j.renewal(h, next.key.ID())); err != nil {
 		return err
 	}
 	next.staged = true
@@ -88,14 +88,14 @@ func (j *Journal) renewal(h *causal.Header, key causal.KeyID) *codec.Renewal {
 }
 
 // system stages an event of the journal itself. No gate is asked: what there is to decide was decided.
-func (s *sequencer) system(kind causal.Kind, reason string, payload codec.Body) (codec.Receipt, error) {
+func (s *sequencer) system(stream causal.Stream, kind causal.Kind, reason string, payload codec.Body) (codec.Receipt, error) {
 	data, err := codec.Marshal(nil, codec.Msgpack, payload)
 	if err != nil {
 		return codec.Receipt{}, fmt.Errorf("journal: event of kind %s: %w", kind, err)
 	}
-	at := s.stagedHead(&erasures)
+	at := s.stagedHead(&stream)
 	permit, err := gates.Bypass(&gates.Proposal{
-		Header: causal.Header{Lineage: s.j.lineage, Coordinate: erasures.Coordinate, Version: at.head.Version + 1, Kind: kind},
+		Header: causal.Header{Lineage: s.j.lineage, Coordinate: stream.Coordinate, Version: at.head.Version + 1, Kind: kind},
 		Data:   data,
 	}, reason)
 	if err != nil {

@@ -30,6 +30,8 @@ type sequencer struct {
 	pending []*request // taken from the queue, in order, from at on
 	at      int
 
+	denials denials
+
 	// Memory for one event at a time.
 	proposal gates.Proposal
 	judged   gates.Permit
@@ -158,6 +160,7 @@ func (s *sequencer) rollBack(failed *group) {
 
 	var again []*request
 	for _, g := range redo {
+		s.denials.dropped += g.denials.dropped
 		if g.redo {
 			again = append(again, g.reqs...)
 		}
@@ -171,6 +174,7 @@ func (s *sequencer) rollBack(failed *group) {
 	}
 	s.flight = nil
 	s.next = s.settled + 1
+	j.chain.Rewind(s.next)
 	s.gen++
 	s.group = s.newGroup()
 	j.logger.Warn("rolled back to the durable state", "head", s.settled, "again", len(again), "why", failed.err)
@@ -179,7 +183,7 @@ func (s *sequencer) rollBack(failed *group) {
 // stage judges one request. What it refuses leaves no trace but the request's error.
 func (s *sequencer) stage(r *request) {
 	g := s.group
-	mark := stageMark{events: len(g.events), buf: len(g.buf), clear: len(g.clear), renewed: len(g.renewed), next: s.next}
+	mark := s.mark()
 	r.receipts, r.err = nil, nil
 	try := s.try
 	if r.erasing != nil {
@@ -188,6 +192,7 @@ func (s *sequencer) stage(r *request) {
 	if err := try(r); err != nil {
 		s.undo(mark)
 		r.receipts, r.err = nil, err
+		s.keepDenial(r, err)
 	}
 	g.reqs = append(g.reqs, r)
 }
@@ -197,6 +202,11 @@ func (s *sequencer) stage(r *request) {
 type stageMark struct {
 	events, buf, clear, renewed int
 	next                        uint64
+}
+
+func (s *sequencer) mark() stageMark {
+	g := s.group
+	return stageMark{events: len(g.events), buf: len(g.buf), clear: len(g.clear), renewed: len(g.renewed), next: s.next}
 }
 
 func (s *sequencer) undo(m stageMark) {
@@ -218,6 +228,7 @@ func (s *sequencer) undo(m stageMark) {
 	}
 	g.renewed = g.renewed[:m.renewed]
 	s.next = m.next
+	s.j.chain.Rewind(s.next)
 }
 
 func (s *sequencer) stagedHead(stream *causal.Stream) stagedHead {
@@ -259,4 +270,15 @@ func (s *sequencer) stagedAt(seq uint64) (*group, *stagedEvent, error) {
 		}
 	}
 	return nil, nil, fmt.Errorf("journal: event %d: %w", seq, ErrNotFound)
+}
+
+// stagedID returns the staged event with an id, nil when there is none.
+func (s *sequencer) stagedID(id causal.EventID) (*group, *stagedEvent) {
+	for _, g := range s.unsettled() {
+		i, ok := slices.BinarySearchFunc(g.events, id, func(e stagedEvent, id causal.EventID) int { return e.id.Compare(id) })
+		if ok {
+			return g, &g.events[i]
+		}
+	}
+	return nil, nil
 }

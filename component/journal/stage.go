@@ -228,11 +228,8 @@ func (s *sequencer) explainSelection(c *ConflictError, sel codec.Selection) erro
 
 // exists reports, as an error that matches ErrInvalid, whether there is no event with this id.
 func (s *sequencer) exists(id causal.EventID) error {
-	for _, g := range s.unsettled() {
-		_, ok := slices.BinarySearchFunc(g.events, id, func(e stagedEvent, id causal.EventID) int { return e.id.Compare(id) })
-		if ok {
-			return nil
-		}
+	if _, e := s.stagedID(id); e != nil {
+		return nil
 	}
 	switch _, _, err := s.j.locateID(id); {
 	case errors.Is(err, ErrNotFound):
@@ -252,6 +249,7 @@ func (s *sequencer) event(r *request, i int) error {
 	*p = gates.Proposal{
 		Header: causal.Header{
 			Lineage: s.j.lineage, Coordinate: a.Coordinate, Lane: a.Lane, Version: at.head.Version + 1, Kind: a.Kind, Schema: a.Schema,
+			Seq: s.next, Time: s.j.clock.Now(), // what the gates judge by is what the event has
 			Causes: a.Causes, Correlation: a.Correlation, Subject: a.Subject, Meta: a.Meta,
 		},
 		Data: a.Data,
@@ -298,7 +296,9 @@ func (s *sequencer) write(permit *gates.Permit, at stagedHead) (codec.Receipt, e
 	j, g := s.j, s.group
 	h := p.Header
 	h.Gates = names
-	h.Time = j.clock.Now()
+	if h.Time == (causal.HLC{}) { // an event of the journal itself, which no gate was asked about
+		h.Time = j.clock.Now()
+	}
 	h.ID = j.ids.Next(h.Time.Millis)
 	h.Seq, h.Version, h.Prev = s.next, at.head.Version+1, at.head.Hash
 

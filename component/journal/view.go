@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"batpak/causal"
+	"batpak/codec"
 	"batpak/gates"
 )
 
@@ -15,6 +16,20 @@ func (v view) Head(stream causal.Stream) causal.Head { return v.s.head(stream) }
 
 func (v view) Events(stream causal.Stream, after uint64) iter.Seq2[gates.Event, error] {
 	return v.s.streamEvents(stream, after)
+}
+
+// Find makes the view a gates.Finder.
+func (v view) Find(id causal.EventID) (causal.Header, error) {
+	ev, err := v.s.eventByID(id)
+	return ev.Header, err
+}
+
+// eventByID returns any event up to the last one staged, with its payload as it is in the envelope.
+func (s *sequencer) eventByID(id causal.EventID) (causal.Event, error) {
+	if g, e := s.stagedID(id); e != nil {
+		return codec.DecodeEnvelope(g.envelope(e))
+	}
+	return s.j.Get(id)
 }
 
 // streamEvents gives the events of a stream with a version above after: the settled ones from the

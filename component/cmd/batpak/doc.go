@@ -2,6 +2,8 @@
 //
 //	batpak demo                                     a tour: orders, a gate, balances, a kill, sealed data
 //	batpak serve --dir DIR                          a node, with a NATS server in it
+//	batpak serve --dir DIR --gates FILE             one whose appends are judged by rules in a file
+//	batpak gates check FILE                         check such a file, and try it on an event
 //	batpak append shop/ada --kind 0x1001 '{"cents":500}'
 //	batpak append --ndjson < orders.ndjson          many events, many in flight
 //	batpak read shop/ada                            events

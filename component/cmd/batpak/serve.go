@@ -24,10 +24,12 @@ type serving struct {
 	keys                      wrapping
 	dir, listen, seal, onward string
 	signerFile                string
+	gates                     string
 	requireSubject            bool
 	maxPayload, segmentSize   byteSize
 	queueEvents               int
 	replicas                  int
+	keepDenials               int
 	drainTime                 time.Duration
 	logFormat, logLevel       string
 	demo                      bool
@@ -55,9 +57,13 @@ clear, for whoever reads the directory or a copy of it. batpak rekey changes tha
 With --signer, receipts carry a proof that holds without the node: see batpak verify --receipt. The file has
 an nkey seed, and must be its owner's alone; batpak signer makes one.
 
+With --gates appends are judged by the gates in a file, which is read once, at the start; without it all
+are permitted. batpak gates check tries a file.
+
 ` + wrapHelp,
 		Example: `  batpak serve --dir /var/lib/batpak
   batpak serve --dir /var/lib/orders --journal orders --url nats://nats.internal:4222 --creds orders.creds
+  batpak serve --dir /var/lib/shop --gates shop.yaml
   batpak serve --dir /var/lib/people --journal people --seal subject --require-subject \
     --keys-wrap key-file:/etc/batpak/people.key`,
 		Args: cobra.NoArgs,
@@ -72,6 +78,8 @@ an nkey seed, and must be its owner's alone; batpak signer makes one.
 	f.StringVar(&s.seal, "seal", "none", "payloads that share a key: none, entity, category, kind, event or subject; fixed when the journal is created")
 	f.BoolVar(&s.requireSubject, "require-subject", false, "refuse events that name no data subject; for --seal subject")
 	f.StringVar(&s.signerFile, "signer", "", "sign receipts by the nkey seed in this `file` ($"+signerVariable+")")
+	f.StringVar(&s.gates, "gates", "", "judge appends by the gates in this `file`; batpak gates check --help has its form")
+	f.IntVar(&s.keepDenials, "keep-denials", 0, "`number` of refusals by gates, in a minute, that are kept as events at _batpak/denials")
 	f.StringVar(&s.onward, "onward", "jetstream", "where events go: jetstream or none")
 	f.IntVar(&s.replicas, "replicas", 1, "`number` of replicas of the onward stream, when it is created")
 	f.Var(&s.maxPayload, "max-payload", "largest payload")
@@ -155,7 +163,7 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	cfg := component.Config{
 		Dir: s.dir, Name: s.journal, Prefix: s.prefix, Replicas: s.replicas,
 		MaxPayload: int(s.maxPayload), SegmentBytes: int64(s.segmentSize), QueueEvents: s.queueEvents,
-		RequireSubject: s.requireSubject,
+		RequireSubject: s.requireSubject, KeepDenials: s.keepDenials,
 	}
 	var err error
 	if cfg.Logger, err = s.logger(); err != nil {
@@ -178,8 +186,13 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	default:
 		return cfg, usage("--onward %q is neither jetstream nor none", s.onward)
 	}
-	if s.demo {
+	switch {
+	case s.demo && s.gates != "":
+		return cfg, usage("--demo has gates of its own")
+	case s.demo:
 		cfg.Gates, err = demoGates()
+	case s.gates != "":
+		cfg.Gates, err = readGates(s.gates)
 	}
 	return cfg, err
 }
