@@ -135,20 +135,26 @@ func (r *ring) openKeys(dir string, k keyed) error {
 		return err
 	}
 	defer root.Close()
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
 	began := time.Now()
 	keys, err := keystore.Load(r.ctx, faultfs.Dir(root), k.seal, keystore.Options{})
 	if err != nil {
 		return err
 	}
-	took := time.Since(began)
+	took, count := time.Since(began), keys.Len()
+	with := inUse()
+	err = keys.Close()
+	keys = nil
+	r.said = append(r.said, fmt.Sprintf("keyset: %s keys opened in %s, %.0f bytes of memory for each",
+		grouped(uint64(count)), brief(took), float64(with-inUse())/float64(count)))
+	return err
+}
+
+// inUse is how many bytes of memory are in use.
+func inUse() int64 {
 	runtime.GC()
-	runtime.ReadMemStats(&after)
-	r.said = append(r.said, fmt.Sprintf("keyset: %s keys opened in %s, %.0f bytes of memory for each", grouped(uint64(keys.Len())),
-		brief(took), float64(after.HeapAlloc-before.HeapAlloc)/float64(keys.Len())))
-	return keys.Close()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func (r *ring) keyedNode(dir string, k keyed) (*local, error) {
