@@ -91,7 +91,7 @@ func TestReserveMakesTheFenceFree(t *testing.T) {
 	defer s.Close()
 	var all []sealed
 	for i := range 4 {
-		if got := s.Low(); got != (i > 1) {
+		if got := s.Low(); got != (i > 2) {
 			t.Fatalf("after %d keys, low is %v", i, got)
 		}
 		all = append(all, seal(t, mintKey(t, s, subject(fmt.Sprint(i))), "text"))
@@ -107,12 +107,12 @@ func TestReserveMakesTheFenceFree(t *testing.T) {
 		t.Fatal("a key that is not durable left the keyset clean")
 	}
 	must(t, s.Reserve())
-	if n := s.Stats().Spare; s.Dirty() || s.Low() || n != 20 { // four times what was taken
+	if n := s.Stats().Spare; s.Dirty() || s.Low() || n != 10 { // twice what was taken
 		t.Fatalf("after a refill: dirty %v, low %v, %d spares", s.Dirty(), s.Low(), n)
 	}
 	before := disk.Count(faultfs.OpSyncData)
 	must(t, s.Reserve())
-	if n := s.Stats().Spare; n != 20 || disk.Count(faultfs.OpSyncData) != before {
+	if n := s.Stats().Spare; n != 10 || disk.Count(faultfs.OpSyncData) != before {
 		t.Fatalf("a second refill made %d spares", n)
 	}
 }

@@ -40,14 +40,13 @@ func (s *Store) Low() bool {
 	return len(s.spares) < s.target()/2
 }
 
-// target is how many spares there should be: four times what was taken since the last refill began. Low says
-// so when a third of them is gone, so while keys are needed there are more each time, and refills get rare.
-// The lock is held, for reading at least.
+// target is how many spares there should be: twice what was taken lately. The lock is held, for reading at
+// least.
 func (s *Store) target() int {
 	if s.reserve == 0 || s.head.granularity == None {
 		return 0
 	}
-	return min(max(s.reserve, 4*s.taken), maxReserve)
+	return min(max(s.reserve, 2*s.taken), maxReserve)
 }
 
 // Reserve makes keys durable ahead of need, so that scopes that are new need no flush. It is a flush too,
@@ -131,7 +130,11 @@ func (s *Store) flush(spares int) error {
 	}
 	secrets = nil
 	s.placed += uint64(len(records))
-	s.uncounted = append(s.uncounted, records...)
+	if len(s.uncounted) == 0 {
+		s.uncounted = records
+	} else {
+		s.uncounted = append(s.uncounted, records...)
+	}
 	s.pending = append([]record(nil), s.pending[n:]...)
 	counting := len(s.uncounted) > 0 || seen != s.safe || s.state.count != s.placed
 	s.mu.Unlock()
@@ -143,7 +146,7 @@ func (s *Store) flush(spares int) error {
 	s.mu.Lock()
 	s.settle()
 	if spares > 0 {
-		s.taken -= taken
+		s.taken -= taken / 2 // half of it counts once more: while keys are needed, refills get larger, and rare
 	}
 	wipes := s.wipes
 	s.mu.Unlock()
