@@ -24,8 +24,9 @@
 //
 // A store keeps a reserve: keys that are durable and nobody's. A scope that needs a key gets one of
 // them at once ([Store.GetOrCreate]), and nothing has to be flushed for it. [Store.Reserve] refills it
-// where nobody waits, with twice as many keys as were taken since the last time, up to 16384; when it is used
-// up, keys are minted on the spot, and the fence flushes them.
+// where nobody waits, with twice as many keys as were taken lately, up to 16384; when it is used
+// up, keys are minted on the spot, and the fence flushes them. Keys of the reserve are in memory until they are
+// given out, unless they were loaded.
 //
 // Which scope has which key is written with the next flush, whenever that is. Until then the log says so,
 // whose events name their key: whoever opens a log calls [Store.Bind] for each sealed event from [Store.Seen] on, and

@@ -117,6 +117,35 @@ func TestReserveMakesTheFenceFree(t *testing.T) {
 	}
 }
 
+// What the reserve keeps in memory of a key goes when the key is destroyed.
+func TestDestroyingASpareWipesIt(t *testing.T) {
+	s, err := New(t.Context(), newDisk(t), Subject, Options{Reserve: 2})
+	must(t, err)
+	defer s.Close()
+	mintKey(t, s, subject("a"))
+	mintKey(t, s, subject("b"))
+	must(t, s.Reserve())
+	n := s.spares[len(s.spares)-1]
+	id, secret := s.keys.entries[n].id, s.ahead[n]
+	if secret == nil || *secret == [KeySize]byte{} {
+		t.Fatal("the reserve keeps nothing of its keys")
+	}
+	_, err = s.Destroy(subject("c"), id)
+	must(t, err)
+	if *secret != [KeySize]byte{} || s.ahead[n] != nil || !s.Dirty() {
+		t.Fatalf("wiped %v, forgotten %v, dirty %v", *secret == [KeySize]byte{}, s.ahead[n] == nil, s.Dirty())
+	}
+	_, err = s.ByID(id)
+	wantErr(t, err, ErrShredded)
+	if k := mintKey(t, s, subject("d")); k.ID() == id {
+		t.Fatal("a key that was destroyed is given out")
+	}
+	must(t, s.Flush())
+	if s.Dirty() {
+		t.Fatal("a flush that succeeded left the keyset dirty")
+	}
+}
+
 // A reserve that could not be made durable gives nothing away.
 func TestFailedReserveGivesNoKeys(t *testing.T) {
 	for _, rule := range flushSteps {

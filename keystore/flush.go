@@ -19,16 +19,7 @@ func (s *Store) Dirty() bool {
 }
 
 func (s *Store) dirty() bool {
-	return s.found || len(s.fresh) > 0 || len(s.wipes) > 0 || hasDestroyed(s.pending) || hasDestroyed(s.uncounted)
-}
-
-func hasDestroyed(records []record) bool {
-	for i := len(records) - 1; i >= 0; i-- {
-		if records[i].typ == typeDestroyed {
-			return true
-		}
-	}
-	return false
+	return s.found || len(s.fresh) > 0 || len(s.wipes) > 0 || s.doomed > 0
 }
 
 // Flush makes durable all that happened before the call.
@@ -49,8 +40,8 @@ func (s *Store) Low() bool {
 	return len(s.spares) < s.target()/2
 }
 
-// target is how many spares there should be: twice what was taken since the last refill. The lock is held,
-// for reading at least.
+// target is how many spares there should be: twice what was taken lately. The lock is held, for reading at
+// least.
 func (s *Store) target() int {
 	if s.reserve == 0 || s.head.granularity == None {
 		return 0
@@ -74,14 +65,21 @@ func mint() (id causal.KeyID, secret *[KeySize]byte) {
 	return id, secret
 }
 
-func (s *Store) mintSpares(n int) []record {
-	records := make([]record, n)
+// mintSpares makes records of n new keys, and the keys.
+func (s *Store) mintSpares(n int) ([]record, []*[KeySize]byte) {
+	records, secrets := make([]record, n), make([]*[KeySize]byte, n)
 	for i := range records {
 		id, secret := mint()
 		records[i] = record{typ: typeKey, id: id, body: s.master.seal(id, secret)}
+		secrets[i] = secret
+	}
+	return records, secrets
+}
+
+func wipeAll(secrets []*[KeySize]byte) {
+	for _, secret := range secrets {
 		clear(secret[:])
 	}
-	return records
 }
 
 func randomSalt() (s salt) {
@@ -101,12 +99,12 @@ func (s *Store) flush(spares int) error {
 	s.flushing <- struct{}{}
 	defer func() { <-s.flushing }()
 
-	minted := s.mintSpares(spares)
+	minted, secrets := s.mintSpares(spares)
+	defer func() { wipeAll(secrets) }()
 	s.mu.Lock()
-	records := append(s.pending[:len(s.pending):len(s.pending)], minted...)
+	records := slices.Concat(s.pending, minted)
 	n := len(s.pending)
-	b := appendRecords(nil, records, s.placed, randomTag(), s.head.file)
-	seen, found := s.seen, s.found
+	seen, found, taken := s.seen, s.found, s.taken
 	nothing := len(records) == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.safe
 	s.mu.Unlock()
 	if nothing {
@@ -120,15 +118,23 @@ func (s *Store) flush(spares int) error {
 			return fmt.Errorf("keystore: flush %s: %w", fileName, err)
 		}
 	}
-	if err := s.place(b); err != nil {
+	room := make([]byte, 0, len(records)*recordSize)
+	if err := s.place(appendRecords(room, records, s.placed, randomTag(), s.head.file)); err != nil {
 		return fmt.Errorf("keystore: flush %s: %w", fileName, err)
 	}
 	s.mu.Lock()
 	for i := range records {
-		s.number(&records[i], s.placed+uint64(i))
+		if at := s.number(&records[i], s.placed+uint64(i)); i >= n {
+			s.ahead[at] = secrets[i-n]
+		}
 	}
+	secrets = nil
 	s.placed += uint64(len(records))
-	s.uncounted = append(s.uncounted, records...)
+	if len(s.uncounted) == 0 {
+		s.uncounted = records
+	} else {
+		s.uncounted = append(s.uncounted, records...)
+	}
 	s.pending = append([]record(nil), s.pending[n:]...)
 	counting := len(s.uncounted) > 0 || seen != s.safe || s.state.count != s.placed
 	s.mu.Unlock()
@@ -140,7 +146,7 @@ func (s *Store) flush(spares int) error {
 	s.mu.Lock()
 	s.settle()
 	if spares > 0 {
-		s.taken = 0
+		s.taken -= taken / 2 // half of it counts once more: while keys are needed, refills get larger, and rare
 	}
 	wipes := s.wipes
 	s.mu.Unlock()
@@ -252,23 +258,27 @@ func (s *Store) sync() error {
 	return nil
 }
 
-// number notes where in the file a record is. The lock is held.
-func (s *Store) number(r *record, at uint64) {
-	if r.typ == typeKey {
-		if e := s.keys.find(r.id); e != nil {
-			e.record = uint32(at)
-		}
+// number notes where in the file a record is. Of a key it returns the entry, which is made for one that is new.
+// The lock is held.
+func (s *Store) number(r *record, at uint64) (n uint32) {
+	if r.typ != typeKey {
+		return 0
 	}
-	if r.typ == typeKey && s.keys.find(r.id) == nil {
-		n := s.keys.add(r.id, spare)
-		s.keys.entries[n].record = uint32(at)
+	n, ok := s.keys.byID(r.id)
+	if !ok {
+		n = s.keys.add(r.id, spare)
 	}
+	s.keys.entries[n].record = uint32(at)
+	return n
 }
 
 // settle takes in the records that a durable state counts. The lock is held.
 func (s *Store) settle() {
 	for i := range s.uncounted {
 		r := &s.uncounted[i]
+		if r.typ == typeBound {
+			continue
+		}
 		n, _ := s.keys.byID(r.id)
 		e := &s.keys.entries[n]
 		switch r.typ {
@@ -280,6 +290,7 @@ func (s *Store) settle() {
 				s.spares = append(s.spares, n)
 			}
 		case typeDestroyed:
+			s.doomed--
 			if e.record != noRecord {
 				s.wipes = append(s.wipes, n)
 			}

@@ -64,11 +64,13 @@ type Store struct {
 	keys      table
 	fresh     map[uint32]*Key // keys that are not durable
 	opened    cache
-	spares    []uint32 // durable keys of nobody, from the end on; some may have been bound since
-	taken     int      // spares since the last refill
-	pending   []record // not in the file
-	uncounted []record // in the file, and in no durable state
-	wipes     []uint32 // keys that were destroyed for good, and are still in the file
+	spares    []uint32                  // durable keys of nobody, from the end on; some may have been bound since
+	ahead     map[uint32]*[KeySize]byte // of spares that were minted here, so that they need not be read
+	taken     int                       // spares since the last refill
+	pending   []record                  // not in the file
+	uncounted []record                  // in the file, and in no durable state
+	doomed    int                       // destructions among these two
+	wipes     []uint32                  // keys that were destroyed for good, and are still in the file
 	seen      uint64
 	closed    bool
 	found     bool // it was loaded from a folder that was not synced since
@@ -100,7 +102,7 @@ func empty(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Sto
 
 func storeOf(fsys faultfs.FS, h *header, m *master, o Options) *Store {
 	return &Store{fsys: fsys, head: h, master: m, reserve: o.least(), flushing: make(chan struct{}, 1),
-		fresh: make(map[uint32]*Key)}
+		fresh: make(map[uint32]*Key), ahead: make(map[uint32]*[KeySize]byte)}
 }
 
 // New makes an empty keyset in the root of fsys, which must be a folder that
@@ -119,7 +121,9 @@ func New(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store
 		return nil, err
 	}
 	if g != None {
-		s.pending = s.mintSpares(s.reserve)
+		var secrets []*[KeySize]byte
+		s.pending, secrets = s.mintSpares(s.reserve)
+		wipeAll(secrets)
 	}
 	if err := s.create(); err != nil {
 		return nil, fmt.Errorf("keystore: new %s: %w", fileName, err)
@@ -176,6 +180,10 @@ func (s *Store) Close() error {
 			k.destroy()
 		}
 	}
+	for _, secret := range s.ahead {
+		clear(secret[:])
+	}
+	clear(s.ahead)
 	s.fresh, s.opened, s.closed = make(map[uint32]*Key), cache{}, true
 	s.master.wipe()
 	s.mu.Unlock()
@@ -225,6 +233,11 @@ func (s *Store) Get(scope Scope) (*Key, error) {
 	s.mu.RLock()
 	n, state, ok := s.last(s.hash(scope))
 	s.mu.RUnlock()
+	return s.liveKey(scope, n, state, ok)
+}
+
+// liveKey is the key that last has found for a scope, or why it cannot be had.
+func (s *Store) liveKey(scope Scope, n uint32, state keyState, ok bool) (*Key, error) {
 	switch {
 	case !ok || state == missing:
 		return nil, fmt.Errorf("keystore: get: %s: %w", scope, ErrKeyMissing)
@@ -259,21 +272,24 @@ func (s *Store) ByID(id causal.KeyID) (*Key, error) {
 // is in memory only, and the store dirty, until a flush. The error is ErrShredded
 // when the scope's key was destroyed, ErrScope, or that of reading the keyset.
 func (s *Store) GetOrCreate(scope Scope) (*Key, error) {
-	k, err := s.Get(scope)
-	if !errors.Is(err, ErrKeyMissing) {
-		return k, err
+	if err := s.check("get", scope); err != nil {
+		return nil, err
 	}
 	hash := s.hash(scope)
-	s.mu.Lock()
-	// Once more: another caller may have been here since.
-	if _, state, ok := s.last(hash); ok && state != missing {
+	s.mu.RLock()
+	n, state, ok := s.last(hash)
+	s.mu.RUnlock()
+	if !ok || state == missing {
+		s.mu.Lock()
+		// Once more: another caller may have been here since.
+		if n, state, ok = s.last(hash); !ok || state == missing {
+			n = s.takeKey()
+			s.bind(n, hash)
+			state, ok = live, true
+		}
 		s.mu.Unlock()
-		return s.Get(scope)
 	}
-	n := s.takeKey()
-	s.bind(n, hash)
-	s.mu.Unlock()
-	return s.key(n)
+	return s.liveKey(scope, n, state, ok)
 }
 
 // Successor is a key for a scope whose key was destroyed. It is the scope's when the first event under it
@@ -356,11 +372,11 @@ func (s *Store) key(n uint32) (*Key, error) {
 
 // open reads a key from the file, unless it is still in memory after all.
 func (s *Store) open(n uint32, id causal.KeyID, at uint32) (*Key, error) {
-	var secret *[KeySize]byte
-	s.mu.RLock()
-	old := s.opened.old[n]
-	s.mu.RUnlock()
-	if old == nil {
+	s.mu.Lock()
+	old, secret := s.opened.old[n], s.ahead[n]
+	delete(s.ahead, n)
+	s.mu.Unlock()
+	if old == nil && secret == nil {
 		var sealed [sealedSize]byte
 		off := recordOffset(uint64(at)) + sealedAt
 		if _, err := s.file.ReadAt(sealed[:], off); err != nil {
@@ -471,6 +487,10 @@ func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
 		s.keys.bind(n, scope)
 	}
 	s.keys.become(n, dead)
+	if secret := s.ahead[n]; secret != nil {
+		clear(secret[:])
+		delete(s.ahead, n)
+	}
 	for _, k := range []*Key{s.fresh[n], s.opened.take(n)} {
 		if k != nil {
 			k.destroy()
@@ -485,6 +505,7 @@ func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
 		}
 	}
 	s.pending = append(s.pending, destroyedRecord(id, scope))
+	s.doomed++
 }
 
 // String says how many keys there are.

@@ -20,6 +20,7 @@ type benching struct {
 	rounds   int
 	duration time.Duration
 	dir      string
+	keys     int
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -40,15 +41,23 @@ and the ratios between them that batpak wants to keep. All servers and nodes run
 in a temporary directory, which is removed at the end. The directory should be on the disk that is to
 be measured, and nothing else should use the machine meanwhile.
 
+With --keys, what payload keys cost is measured instead: appends under keys that exist and in key scopes
+that are new, with few keys and with as many as --keys says, erasures, and how a keyset that large opens.
+
 With --url or --context, appends to the node there are measured, and nothing else. They stay in its
 journal, at scope "bench".
 
 To a pipe the fields of a line are: name, in flight, operations per second, p50 and p99 in
 microseconds; behind them lines of ratios: "ratio", what, value, bound, and kept or missed. With --json
 standard output has the rows alone, and the ratios go to standard error.`,
-		Example: "  batpak bench\n  batpak bench --inflight 1,256 --rounds 5 --dir /mnt/disk\n  batpak bench --url nats://127.0.0.1:4222 --json",
+		Example: "  batpak bench\n  batpak bench --inflight 1,256 --rounds 5 --dir /mnt/disk\n  batpak bench --keys 1000000\n  batpak bench --url nats://127.0.0.1:4222 --json",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return b.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if b.keys > 0 && !cmd.Flags().Changed("inflight") {
+				b.inflight = []int{1, promisedInflight}
+			}
+			return b.run(cmd.Context())
+		},
 	}
 	b.bind(cmd)
 	f := cmd.Flags()
@@ -57,6 +66,7 @@ standard output has the rows alone, and the ratios go to standard error.`,
 	f.Var(&b.size, "size", "size of a payload")
 	f.IntVar(&b.rounds, "rounds", 3, "`number` of rounds; a row is the median of them")
 	f.DurationVar(&b.duration, "duration", time.Second, "how long one measurement takes")
+	f.IntVar(&b.keys, "keys", 0, "measure payload keys, and keysets of so many at the most; with 1 and 256 in flight by default")
 	f.StringVar(&b.dir, "dir", "", "where the temporary `directory` goes (default: the system's)")
 	return cmd
 }
@@ -75,11 +85,18 @@ func (b *benching) run(ctx context.Context) error {
 		return usage("--inflight, --rounds and --duration must be more than nothing")
 	case b.size > 1<<20:
 		return usage("--size must be at most 1MiB")
+	case b.keys < 0:
+		return usage("--keys must not be negative")
+	case b.keys > 0 && b.named():
+		return usage("--keys is measured at nodes of its own: it goes with neither --url nor --context")
 	}
 	r := &ring{ctx: ctx, size: int(b.size)}
 	enter := b.enterAll
-	if b.named() {
+	switch {
+	case b.named():
 		enter = b.enterThere
+	case b.keys > 0:
+		enter = b.enterKeys
 	}
 	err := enter(r)
 	if err == nil {

@@ -14,18 +14,23 @@ type measured struct {
 // results are the rounds of all that was measured.
 type results map[measured]bench.Series
 
-// promise is a rate that should be at least so many times another one.
+// promise is a rate that should be at least so many times another one, or a p50 that should be at most so many.
 type promise struct {
 	ours, theirs string
+	inflight     int
 	atLeast      float64
+	atMost       float64
 }
 
-// promises are about 256 operations in flight.
 var promises = []promise{
-	{rowAppend, rowJetStream, 16},
-	{rowAppend, rowEcho, 0.5},
-	{rowOnward, rowJetStream, 10},
-	{rowSealed, rowAppend, 0.85},
+	{ours: rowAppend, theirs: rowJetStream, inflight: promisedInflight, atLeast: 16},
+	{ours: rowAppend, theirs: rowEcho, inflight: promisedInflight, atLeast: 0.5},
+	{ours: rowOnward, theirs: rowJetStream, inflight: promisedInflight, atLeast: 10},
+	{ours: rowSealed, theirs: rowAppend, inflight: promisedInflight, atLeast: 0.85},
+	{ours: rowNewKey, theirs: rowSealed, inflight: promisedInflight, atLeast: 0.75},
+	{ours: rowNewKey, theirs: rowSealed, inflight: 1, atMost: 1.25},
+	{ours: rowMany, theirs: rowFew, inflight: promisedInflight, atLeast: 0.9},
+	{ours: rowShred, theirs: rowDisk, inflight: 1, atMost: 20},
 }
 
 const promisedInflight = 256
@@ -49,14 +54,19 @@ func summary(all []bench.Series) ([]bench.Row, []bench.Ratio) {
 func (r results) ratios() []bench.Ratio {
 	var ratios []bench.Ratio
 	for _, p := range promises {
-		ours, theirs := r[measured{p.ours, promisedInflight}], r[measured{p.theirs, promisedInflight}]
+		ours, theirs := r[measured{p.ours, p.inflight}], r[measured{p.theirs, p.inflight}]
 		if len(ours) == 0 || len(theirs) == 0 {
 			continue
 		}
+		what, figure := "ops/s", bench.Rate
+		if p.atMost != 0 {
+			what, figure = "p50", bench.P50
+		}
 		ratios = append(ratios, bench.Ratio{
-			What:    fmt.Sprintf("%s / %s, ops/s, %d in flight", p.ours, p.theirs, promisedInflight),
-			Value:   ours.Over(theirs, bench.Rate),
+			What:    fmt.Sprintf("%s / %s, %s, %d in flight", p.ours, p.theirs, what, p.inflight),
+			Value:   ours.Over(theirs, figure),
 			AtLeast: p.atLeast,
+			AtMost:  p.atMost,
 		})
 	}
 	ours, trip, sync := r[measured{rowAppend, 1}], r[measured{rowEcho, 1}], r[measured{rowDisk, 1}]
@@ -84,7 +94,7 @@ const quickSync = 3
 
 // notes are what else there is to say of what was measured.
 func (r *ring) notes(rows []bench.Row) []string {
-	var notes []string
+	notes := r.said
 	for _, row := range rows {
 		switch {
 		case row.Name == rowDisk && row.P50us < quickSync:

@@ -38,6 +38,7 @@ type ring struct {
 	closers  []func() error
 	lag      uint64        // the most events that were durable and not yet published when a load ended
 	caughtUp time.Duration // the longest that it took to publish the rest
+	said     []string      // what was found while setting up
 }
 
 // entry is one thing that is measured.
@@ -66,11 +67,10 @@ func (r *ring) close() error {
 
 // enterAll sets up everything in a temporary directory.
 func (b *benching) enterAll(r *ring) error {
-	home, err := os.MkdirTemp(b.dir, "batpak-bench-")
+	home, err := r.home(b.dir)
 	if err != nil {
 		return err
 	}
-	r.atEnd(func() error { return os.RemoveAll(home) })
 	for _, enter := range []func(home string) error{
 		r.enterDisk, r.enterEcho, r.enterJetStream,
 		func(home string) error { return r.enterNode(rowAppend, home, keystore.None, component.OnwardNone) },
@@ -87,6 +87,15 @@ func (b *benching) enterAll(r *ring) error {
 		}
 	}
 	return nil
+}
+
+// home makes a temporary directory, which is removed at the end.
+func (r *ring) home(dir string) (string, error) {
+	home, err := os.MkdirTemp(dir, "batpak-bench-")
+	if err == nil {
+		r.atEnd(func() error { return os.RemoveAll(home) })
+	}
+	return home, err
 }
 
 // enterThere connects to the node that the flags name.

@@ -45,6 +45,28 @@ func TestBenchMeasuresEverythingAndLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestBenchOfKeys(t *testing.T) {
+	home := t.TempDir()
+	r := batpak(t, "", "bench", "--keys", "2000", "--rounds", "1", "--duration", "100ms", "--inflight", "1", "--dir", home)
+	if r.code != exitDone || !strings.Contains(r.err, "keys opened in") || strings.Contains(r.err, "errors") {
+		t.Fatalf("exit code %d: %s", r.code, r.err)
+	}
+	rows, ratios := 0, 0
+	for line := range strings.Lines(r.out) {
+		if f := fields(line); f[0] == "ratio" {
+			ratios++
+		} else if rows++; len(f) != 5 || f[2] == "0.0" {
+			t.Errorf("row %q", f)
+		}
+	}
+	if rows != 8 || ratios != 2 {
+		t.Errorf("%d rows and %d ratios", rows, ratios)
+	}
+	if left, err := os.ReadDir(home); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 func TestBenchOfANodeThatIsThere(t *testing.T) {
 	s := serve(t, journalDir(t), "--onward", "none")
 	r := s.try("", "bench", "--json", "--inflight", "1,16", "--rounds", "1", "--duration", "300ms", "--size", "100")
