@@ -1,11 +1,11 @@
 package journal
 
 import (
-	"bytes"
 	"io/fs"
+	"iter"
 	"maps"
-	"slices"
 
+	"batpak/causal"
 	"batpak/faultfs"
 )
 
@@ -60,18 +60,21 @@ func (j *Journal) checkpointDue() bool {
 func (j *Journal) writeCheckpoint() {
 	j.mu.RLock()
 	st := state{seq: j.visible, heads: maps.Clone(j.heads), keys: j.window.clone()}
+	var counts iter.Seq2[causal.KeyID, uint64]
 	if j.keys != nil {
-		for id, n := range j.keys.AllEvents() { // they change with visible, under the lock
-			st.sealed = append(st.sealed, sealedUnder{id, n})
-		}
+		counts = j.keys.AllEvents() // as they are now: they change with visible, under the lock
 	}
 	segs := len(j.segs) - 1
 	j.mu.RUnlock()
+	if counts != nil { // they may be very many, and nothing is committed while the lock is held
+		for id, n := range counts {
+			st.sealed = append(st.sealed, sealedUnder{id, n})
+		}
+	}
 	if err := j.keysSeen(st.seq); err != nil {
 		j.logger.Warn("checkpoint not written", "why", err)
 		return
 	}
-	slices.SortFunc(st.sealed, func(a, b sealedUnder) int { return bytes.Compare(a.id[:], b.id[:]) })
 	b := encodeCheckpoint(j.lineage, &st)
 	if err := faultfs.Publish(j.fsys, checkpointName, b, 0o600); err != nil {
 		j.logger.Warn("checkpoint not written", "why", err)
