@@ -243,3 +243,31 @@ func TestRateAfterRollbacksEqualsRateWithoutThem(t *testing.T) {
 		}
 	}
 }
+
+type rewound struct {
+	gates.Gate
+	rewind func(seq uint64)
+}
+
+func (r rewound) Rewind(seq uint64) { r.rewind(seq) }
+
+func TestRewindReachesEveryGate(t *testing.T) {
+	var seqs []uint64
+	note := func(seq uint64) { seqs = append(seqs, seq) }
+	c := chain(t, rewound{permits("a"), func(uint64) { panic("secret") }},
+		permits("b"), gates.When(gates.Match{}, rewound{permits("c"), note}), gates.When(gates.Match{}, permits("d")))
+	c.Rewind(7)
+	(*gates.Chain)(nil).Rewind(8)
+	if len(seqs) != 1 || seqs[0] != 7 {
+		t.Errorf("rewound to %v", seqs)
+	}
+
+	// The sequence goes to an event that no gate is asked about: what was taken for it is given back.
+	rate := chain(t, gates.MaxRate("rate", gates.Rate{Events: 1, Per: time.Hour}))
+	for seq := range uint64(3) {
+		if _, err := rate.Judge(rated(seq+1, 1, "a"), nil); err != nil {
+			t.Fatal(err)
+		}
+		rate.Rewind(seq + 1)
+	}
+}

@@ -74,6 +74,13 @@
 // is called between batches, on the goroutine that calls Fold. Erase writes through the same
 // transaction.
 //
+// # Typed payloads
+//
+// Fold reads a payload with codec.Decode, which makes the newest type of an old one. A new upcast
+// changes what old events fold to: change [Config.Version] with it when the state depends on it. An
+// event whose schema is newer than the program is an error of Decode, and returned by Fold it stops the
+// projection where it is, until the program is newer too.
+//
 // # Sealed payloads
 //
 // Payloads come sealed when the journal seals them, and [Event.Payload] is nil then. With

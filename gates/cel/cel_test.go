@@ -87,6 +87,10 @@ func TestExpressionsSeeTheProposal(t *testing.T) {
 		`1 / (data.amount - 1200) == 0`:                               cel.CodeError,
 		`data.amount`:                                                 cel.CodeError,
 		`data.nothing == 1 || true`:                                   "",
+		`data.raw in data.deep`:                                       cel.CodeError,
+		`data.tags in data`:                                           cel.CodeExpression,
+		`data[data.raw] == 1`:                                         cel.CodeError,
+		`data.deep == {7: null} && data.tags == ['a', 'b']`:           "",
 	} {
 		d := judge(t, expression, cel.Options{}, data)
 		if d == nil && want != "" || d != nil && d.Code != want {
