@@ -42,6 +42,11 @@
 // where an event takes twice its size and more, one that does not fit is refused with too_large,
 // and can still be had as MessagePack.
 //
+// # After a restore
+//
+// A journal that was restored from a backup (package journal) may lack erasures that were on record after it.
+// They are in the onward stream: ErasuresBeyond reads and checks them, before there is a journal to be served.
+//
 // # Errors
 //
 // errorReply says which code of the protocol an error of the journal, of a gate or of the node

@@ -67,6 +67,12 @@
 // Vault's transit engine in package keystore/vault). [Rekey] gives a keyset another master key and another wrapping. It
 // writes a new file with the keys that are alive, and renames it over the old one; the log is not touched.
 //
+// # Copies
+//
+// [Snapshot] copies a keyset that a store may be writing: what it gives is whole, has nothing left of destroyed keys
+// and has seen nothing, so that the log it is opened with teaches it everything. [Residue] looks for keys that can
+// still be had from a folder's bytes, wherever they lie in them. [Inspect] counts keys without opening any.
+//
 // # What wiping means
 //
 // Destroy overwrites the key's bytes in memory, and a flush its bytes in the file, where they are. What the

@@ -95,9 +95,15 @@ func wrongGranularity(is, want Granularity) error {
 	return fmt.Errorf("keystore: load %s: %w: it is %s, not %s", fileName, ErrGranularity, is, want)
 }
 
+// readable is what a reader needs of a file.
+type readable interface {
+	io.ReaderAt
+	Stat() (fs.FileInfo, error)
+}
+
 // reader reads a keyset file, and believes nothing that does not check out.
 type reader struct {
-	file   faultfs.File
+	file   readable
 	size   int64
 	old    []byte // the whole file, when it is of format 1
 	head   *header

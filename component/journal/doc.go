@@ -73,6 +73,7 @@
 //	segments/next.tmp       a segment that is being prepared
 //	checkpoint              heads, idempotency keys, events per payload key at a sequence: a cache
 //	keys/                   the keyset (package keystore)
+//	INCOMPLETE              a copy is being made here: without a meta no journal is made
 //
 // Segments and keys are the truth. Caches carry checksums; one that is missing or damaged is made
 // again from the segments and costs time only. All numbers are little-endian; CRC32C is the CRC-32
@@ -196,6 +197,35 @@
 // What the disk must do: keep what it synced; write aligned sectors of 512 bytes whole or not at all,
 // or at least leave the bytes around those written as they were; and make a rename in a synced folder
 // durable.
+//
+// # Backup
+//
+// Backup copies a journal while a process writes it, without a lock: segments only grow, sealed ones do not
+// change, and the meta is fixed. Of the segment that is open it takes the groups that are whole, and syncs the
+// file, so that they are durable and the copy has nothing that its original may lose; the rest is zeros. Caches are
+// not copied.
+//
+// The log comes first and the keys come last. A key is durable before any ciphertext under it is written, so the
+// keys that are copied later open everything in the log that was copied. A key is destroyed when its erasure
+// is durable: when the log was copied before that, the keys that are copied later have its tombstone, or the erasure
+// was not done when they were copied; when it was copied after, opening the copy applies it. The other order would
+// lose the keys of what was appended meanwhile.
+//
+// A copy without keys gets a keyset that is new and has seen nothing, so opening it reads the whole log: events
+// are shredded whose keys the log says were destroyed, and the keys of the others are missing.
+//
+// The files of a backup, in the order in which they are in a tar stream (ustar, plain files, nothing else):
+//
+//	segments/%016x.seg      ascending
+//	keys/keyset             with keys; in a folder, one without keys too
+//	backup.json             format 1, journal, lineage, head, hash, keys, taken: what the backup says of itself
+//	journal.meta            last: without it there is no journal
+//
+// Restore believes none of it, see there. It makes a journal of the same name and lineage, which goes on from the
+// backup's head. Erasures from beyond that are not in its log. Whoever knows them gives them to Restore: they become
+// tombstones in the keyset, and the scopes stay erased.
+//
+// FindResidue searches the files for what an erasure should not have left.
 //
 // # Defects found by exploring
 //

@@ -12,6 +12,7 @@ import (
 	"batpak/component/journal"
 	"batpak/faultfs"
 	"batpak/gates"
+	"batpak/keystore"
 )
 
 // Cents as MessagePack: small positive numbers are one byte, small negative ones too.
@@ -126,4 +127,63 @@ func ExampleJournal_Append_batch() {
 	// sequence 2 version 1 duplicate false
 	// sequence 1 version 1 duplicate true
 	// sequence 2 version 1 duplicate true
+}
+
+// A backup is taken while the journal is written, and restored into a new folder.
+func ExampleBackup() {
+	var roots []faultfs.FS
+	for range 3 {
+		dir, err := os.MkdirTemp("", "journal")
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer root.Close()
+		roots = append(roots, faultfs.Dir(root))
+	}
+	source, backup, restored := roots[0], roots[1], roots[2]
+	ctx := context.Background()
+	j, err := journal.Open(ctx, source, journal.Options{Name: "accounts", Seal: keystore.Entity, SegmentBytes: 1 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer j.Close()
+	account := causal.Coordinate{Scope: "bank", Entity: "account-7"}
+	opened := &journal.Batch{Events: []journal.Append{{Coordinate: account, Kind: 0x1001, Data: cent(5)}}}
+	if _, err := j.Append(ctx, opened); err != nil {
+		log.Fatal(err)
+	}
+
+	copied, err := journal.Backup(ctx, source, backup, journal.BackupOptions{Keys: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("copied up to", copied.Head)
+	if _, err := j.Shred(ctx, journal.Erasure{Entity: &account, Reason: "account closed"}); err != nil {
+		log.Fatal(err)
+	}
+
+	// What was erased since does not come back: whoever knows the erasures gives them along.
+	done, err := journal.Restore(ctx, backup, restored, journal.RestoreOptions{
+		Beyond: func(ctx context.Context, _ *journal.Journal) (records []journal.ErasureRecord, err error) {
+			for r, err := range j.Erasures(ctx) {
+				if err != nil {
+					return nil, err
+				}
+				records = append(records, r)
+			}
+			return records, nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("restored up to", done.Head, "and destroyed", done.Destroyed, "key")
+	// Output:
+	// copied up to 1
+	// restored up to 1 and destroyed 1 key
 }

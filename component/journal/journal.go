@@ -104,7 +104,10 @@ func takeLock(fsys faultfs.FS) (io.Closer, error) {
 }
 
 func (j *Journal) open(ctx context.Context) error {
-	m, err := loadMeta(j.fsys)
+	m, err := j.opts.restored, error(nil)
+	if m == nil {
+		m, err = loadMeta(j.fsys)
+	}
 	if err != nil {
 		return err
 	}
@@ -175,7 +178,7 @@ func (j *Journal) start() {
 	j.seq.next, j.seq.settled = j.visible+1, j.visible
 	j.com = committer{j: j, prep: preparer{fsys: j.fsys, size: j.opts.SegmentBytes, stop: make(chan struct{})}}
 	j.com.reserve.keys, j.com.reserve.logger = j.keys, j.logger
-	if active.end > active.size/2 {
+	if active.end > active.size/2 && j.opts.restored == nil {
 		j.com.prep.want()
 	}
 	go j.seq.run()

@@ -105,6 +105,9 @@ func loadMeta(fsys faultfs.FS) (*meta, error) {
 // segment, and the meta last, so that a journal without meta never held an event. What an
 // interrupted creation left is replaced.
 func create(ctx context.Context, fsys faultfs.FS, o Options) (*meta, error) {
+	if err := checkComplete(fsys); err != nil {
+		return nil, err
+	}
 	if err := CheckName(o.Name); err != nil {
 		return nil, err
 	}

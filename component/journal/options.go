@@ -84,6 +84,8 @@ type Options struct {
 
 	// Logger is told what a person should know: recovery, rotation, poisoning. Nil discards.
 	Logger *slog.Logger
+
+	restored *meta // of a journal that is being restored, and has no file of it yet
 }
 
 func (o Options) withDefaults() (Options, error) {

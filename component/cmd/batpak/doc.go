@@ -8,6 +8,9 @@
 //	batpak tail                                     events as they come
 //	batpak graph ID                                 what an event follows from, and what follows from it
 //	batpak import git REPOSITORY                    one event for each commit, with its parents as causes
+//	batpak backup --dir DIR --to FOLDER             copy a journal, also while it is served
+//	batpak restore --from FOLDER --dir DIR          make a journal of the copy, with later erasures applied
+//	batpak verify --residue --subject ada --dir DIR what can still be had of her payloads
 //	batpak shred --subject ID --reason TEXT         erase payloads, by destroying their key
 //	batpak erased                                   every erasure on record
 //	batpak keys --dir DIR                           how many payload keys there are, and how they are wrapped
@@ -51,6 +54,6 @@
 //	1    failed: no connection, no node, the disk, the directory
 //	2    the command line is wrong
 //	3    a node refused the request: denied, conflict, invalid and the like
-//	4    verify found that the journal is not what it should be, or a directory is damaged
+//	4    verify found that the journal is not what it should be, or residue; a directory or a backup is damaged
 //	130  interrupted before it was done
 package main

@@ -83,6 +83,7 @@ Begin with "batpak demo".`,
 		a.demoCommand(), a.serveCommand(),
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
 		a.headCommand(), a.graphCommand(), a.statusCommand(), a.verifyCommand(),
+		a.backupCommand(), a.restoreCommand(),
 		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(),
 		a.importCommand(), a.benchCommand(), a.versionCommand(),
 	)

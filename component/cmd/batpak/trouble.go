@@ -114,6 +114,8 @@ func explain(err error) (code int, text string) {
 		return exitUsage, badUsage.Error()
 	case errors.As(err, &refusal):
 		return exitRefused, explainRefusal(refusal)
+	case errors.Is(err, journal.ErrBackup):
+		return exitDamaged, printable(trim(err)) + "; nothing was restored: take another backup"
 	case ofVault(err):
 		_, detail, _ := strings.Cut(err.Error(), "vault: ")
 		return exitFailed, "Vault: " + detail + "; are VAULT_ADDR and VAULT_TOKEN right, and may the token encrypt and decrypt?"
@@ -191,7 +193,7 @@ func (e *dirError) Unwrap() error { return e.err }
 // inDir makes an error one about the directory, when it is that.
 func inDir(dir string, err error) error {
 	for _, kind := range []error{
-		journal.ErrLocked, journal.ErrForeign, journal.ErrGranularity, journal.ErrDamaged, journal.ErrStorage, keystore.ErrDamaged,
+		journal.ErrNotEmpty, journal.ErrLocked, journal.ErrForeign, journal.ErrGranularity, journal.ErrDamaged, journal.ErrStorage, keystore.ErrDamaged,
 		keystore.ErrWrapped, keystore.ErrWrongKey, fs.ErrPermission, fs.ErrNotExist, syscall.EROFS, syscall.ENOSPC, syscall.ENOTDIR,
 	} {
 		if errors.Is(err, kind) {
@@ -210,6 +212,8 @@ func (e *dirError) explain() (code int, text string) {
 	switch {
 	case is(journal.ErrLocked):
 		return exitFailed, e.dir + " is in use: another process has locked it; a journal has one writer: stop the other one, or take another --dir"
+	case is(journal.ErrNotEmpty):
+		return exitFailed, e.dir + " is not empty: a copy goes into a new folder; empty this one, or take another"
 	case is(journal.ErrForeign):
 		return say("belongs to another journal", "give its name with --journal, or another --dir")
 	case is(journal.ErrGranularity):

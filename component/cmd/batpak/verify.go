@@ -27,6 +27,7 @@ type verifying struct {
 	dir      string
 	receipts string
 	from, to uint64
+	search   searching
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -48,6 +49,9 @@ exit code is 4 when it is not valid.`,
 		Example: "  batpak verify\n  batpak verify --dir /var/lib/batpak\n  batpak append --json ... | batpak verify --receipts -",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if v.search.on || v.search.used() {
+				return v.residue(cmd.Context())
+			}
 			if v.to > 0 && v.from > v.to {
 				return usage("--from %d is behind --to %d", v.from, v.to)
 			}
@@ -75,6 +79,7 @@ exit code is 4 when it is not valid.`,
 	f.StringVar(&v.receipts, "receipts", "", "check the receipts in this `file`")
 	f.Uint64Var(&v.from, "from", 0, "first `sequence`; 0 is the first there is")
 	f.Uint64Var(&v.to, "to", 0, "last `sequence`; 0 is the last there is")
+	v.search.bind(cmd)
 	return cmd
 }
 
