@@ -111,3 +111,63 @@ func connectToServer() (nc *nats.Conn, stop func()) {
 	}
 	return nc, func() { nc.Close(); s.Shutdown() }
 }
+
+// What an order led to: the graph goes from an event to those that name it as a cause, and on from them.
+func ExampleClient_Graph() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	nc, stop := connectToServer()
+	defer stop()
+	dir, err := os.MkdirTemp("", "journal")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	node, err := component.Open(ctx, component.Config{
+		Conn: nc, Dir: dir, Name: "orders", Onward: component.OnwardNone, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Drain(ctx)
+	client, err := component.NewClient(nc, component.ClientOptions{Journal: "orders"})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	add := func(entity string, kind causal.Kind, causes ...causal.EventID) causal.EventID {
+		a := codec.Append{Kind: kind, Data: []byte{0xc0}} // null
+		for _, id := range causes {
+			a.Causes = append(a.Causes, causal.Cause{ID: id})
+		}
+		receipt, err := client.Append(ctx, causal.Coordinate{Scope: "shop", Entity: entity}, a)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return receipt.ID
+	}
+	ordered := add("order-7", 0x1001)
+	paid := add("account-3", 0x2001, ordered)
+	picked := add("stock-9", 0x3001, ordered)
+	add("order-7", 0x1002, paid, picked)
+
+	page, err := client.Graph(ctx, codec.GraphRequest{ID: ordered, Direction: codec.DirectionEffects})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, ev := range page.Events {
+		fmt.Println(ev.Seq, ev.Coordinate, ev.Kind)
+	}
+	var vertices []causal.Vertex
+	for i := range page.Events {
+		vertices = append(vertices, page.Events[i].Vertex())
+	}
+	graph, err := causal.NewGraph(vertices...)
+	fmt.Println(len(page.Edges), page.More, graph.Concurrent(paid, picked), err)
+	// Output:
+	// 1 shop/order-7 0x1001
+	// 2 shop/account-3 0x2001
+	// 3 shop/stock-9 0x3001
+	// 4 shop/order-7 0x1002
+	// 4 false true <nil>
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"batpak/causal"
+	"batpak/codec"
 	"batpak/component/journal"
 	"batpak/keystore"
 )
@@ -93,6 +94,55 @@ func BenchmarkSealed(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+			}
+		}
+	})
+}
+
+// What is around an event, by the index of sealed segments. Each event follows from one shortly before it and
+// from one anywhere before it.
+func BenchmarkGraph(b *testing.B) {
+	dir := b.TempDir()
+	o := journal.Options{Name: "bench", SegmentBytes: 16 << 20}
+	j := openDir(b, dir, o)
+	data := payload(128)
+	r := rand.New(rand.NewPCG(1, 1))
+	var ids []causal.EventID
+	for j.Stats().Segments < 5 {
+		batch := &journal.Batch{}
+		known := len(ids) // those of a batch do not know each other yet
+		for range 1000 {
+			a := journal.Append{Coordinate: causal.Coordinate{Scope: "bench", Entity: fmt.Sprintf("e%d", len(batch.Events)%50)}, Kind: 0x1001, Data: data}
+			if known > 0 {
+				a.Causes = []causal.Cause{{ID: ids[known-1-len(batch.Events)]}, {ID: ids[r.IntN(known)]}}
+			}
+			batch.Events = append(batch.Events, a)
+		}
+		for _, rc := range mustAppend(b, j, batch) {
+			ids = append(ids, rc.ID)
+		}
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+	j = openDir(b, dir, o)
+	for _, direction := range []string{codec.DirectionCauses, codec.DirectionEffects} {
+		for _, limit := range []uint64{1, 100} {
+			b.Run(fmt.Sprintf("%s/limit=%d", direction, limit), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := j.Graph(b.Context(), codec.GraphRequest{ID: ids[r.IntN(len(ids))], Direction: direction, Limit: limit}, 1<<20); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	b.Run("walk/limit=100", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := j.Walk(b.Context(), codec.WalkRequest{ID: ids[r.IntN(len(ids))]}, 1<<20); err != nil {
+				b.Fatal(err)
 			}
 		}
 	})

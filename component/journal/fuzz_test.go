@@ -275,6 +275,13 @@ func openFuzzed(t *testing.T, fsys faultfs.FS, name string, segment []byte) {
 		if got, err := j.Get(ev.ID); err != nil || got.ID != ev.ID {
 			t.Errorf("event %d by id: %v", ev.Seq, err)
 		}
+		g, err := j.Graph(ctx, codec.GraphRequest{ID: ev.ID, Direction: codec.DirectionBoth}, 1<<20) // it may name causes that are not there
+		if err == nil && len(g.Envelopes) == 0 || err != nil && !errors.Is(err, ErrDamaged) {
+			t.Errorf("what is around event %d: %v", ev.Seq, err)
+		}
+		if w, err := j.Walk(ctx, codec.WalkRequest{ID: ev.ID, Limit: codec.MaxLimit}, 1<<30); err != nil || uint64(len(w.Envelopes)) != min(ev.Version, codec.MaxLimit) {
+			t.Errorf("%d events before event %d: %v", len(w.Envelopes), ev.Seq, err)
+		}
 	}
 	r, err := j.Append(ctx, &Batch{Events: []Append{{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}, Kind: 0x1001, Data: []byte{1}}}})
 	if err != nil || r[0].Seq != head+1 {

@@ -43,9 +43,9 @@ func (j *Journal) Graph(ctx context.Context, req codec.GraphRequest, maxBytes in
 	v.add(&ev)
 	steps := req.Steps()
 	for at := 0; at < len(v.events) && !v.more; at++ {
-		v.last = v.events[at].steps == steps
-		v.from = v.events[at].steps
-		if err := v.around(&v.events[at].ev); err != nil {
+		near := v.events[at] // a copy: the list grows
+		v.from, v.last = near.steps, near.steps == steps
+		if err := v.around(&near.ev); err != nil {
 			return GraphPage{}, err
 		}
 	}
@@ -107,7 +107,6 @@ func (v *visitor) around(ev *causal.Event) error {
 	if err := v.ctx.Err(); err != nil {
 		return err
 	}
-	seq, id := ev.Seq, ev.ID // ev moves when events are added
 	if v.back {
 		for _, c := range ev.Causes {
 			if !local(c, v.j.lineage) || v.found[c.ID] {
@@ -118,7 +117,7 @@ func (v *visitor) around(ev *causal.Event) error {
 			}
 			cause, err := v.j.Get(c.ID)
 			if errors.Is(err, ErrNotFound) {
-				err = &DamageError{File: segmentDir, Offset: -1, Seq: seq, Reason: fmt.Sprintf("its cause %s is missing", c.ID)}
+				err = &DamageError{File: segmentDir, Offset: -1, Seq: ev.Seq, Reason: fmt.Sprintf("its cause %s is missing", c.ID)}
 			}
 			if err != nil {
 				return err
@@ -129,7 +128,7 @@ func (v *visitor) around(ev *causal.Event) error {
 		}
 	}
 	if v.forth {
-		return v.effects(seq, id)
+		return v.effects(ev.Seq, ev.ID)
 	}
 	return nil
 }
