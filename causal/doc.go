@@ -32,7 +32,8 @@
 //
 // A Tree is the Merkle tree over the event hashes of one commit batch. Its root stands for all of
 // them, so that one signature over AppendRootMessage covers the batch, and an event's audit path of a
-// few hashes shows with RootOfPath that the event is in it.
+// few hashes shows with RootOfPath that the event is in it. A commitment to everything up to an event is made by
+// Extend: whoever keeps one finds out later whether history was rewritten.
 //
 // # Clocks
 //

@@ -10,52 +10,105 @@ import (
 const rootDomain = "batpak.root.v1\x00"
 
 // Tree is the Merkle tree of RFC 6962 over event hashes in the order of their sequences: a leaf is
-// SHA-256(0x00 ‖ event hash), a node SHA-256(0x01 ‖ left ‖ right).
+// SHA-256(0x00 ‖ event hash), a node SHA-256(0x01 ‖ left ‖ right). It grows by one event after the other, and
+// has hashed most of itself by the time that its root is wanted. The zero value has no events.
 type Tree struct {
-	levels [][]Hash // leaves first, the root last; a node without a sibling moves up as it is
+	n      int
+	levels [][]Hash // leaves first: the nodes over 1, 2, 4, 8... events, as far as they are complete
+	tails  []Hash   // by level: the node over the events behind the complete ones, when there are any
+	sealed int      // how many events tails is for
 }
 
 // NewTree makes the tree over event hashes. It keeps none of them.
 func NewTree(events []Hash) *Tree {
-	all := make([]Hash, 0, 2*len(events)+bits.Len(uint(len(events))))
+	t := &Tree{}
 	for i := range events {
-		all = append(all, merkleLeaf(&events[i]))
+		t.Add(&events[i])
 	}
-	t := &Tree{levels: make([][]Hash, 0, bits.Len(uint(len(events)))+1)}
-	for level := all; ; {
-		t.levels = append(t.levels, level)
-		if len(level) <= 1 {
-			return t
+	return t
+}
+
+// Len returns how many events the tree is over.
+func (t *Tree) Len() int { return t.n }
+
+// Add puts an event behind the others.
+func (t *Tree) Add(event *Hash) {
+	node := merkleLeaf(event)
+	for k := 0; ; k++ {
+		if k == len(t.levels) {
+			t.levels = append(t.levels, nil)
 		}
-		start := len(all)
-		for i := 0; i+1 < len(level); i += 2 {
-			all = append(all, merkleNode(&level[i], &level[i+1]))
-		}
+		t.levels[k] = append(t.levels[k], node)
+		level := t.levels[k]
 		if len(level)%2 == 1 {
-			all = append(all, level[len(level)-1])
+			break
 		}
-		level = all[start:]
+		node = merkleNode(&level[len(level)-2], &level[len(level)-1])
 	}
+	t.n++
+}
+
+// Truncate takes back all events but the first n. The tree keeps its memory.
+func (t *Tree) Truncate(n int) {
+	for k := range t.levels {
+		t.levels[k] = t.levels[k][:n>>k]
+	}
+	t.n, t.sealed = n, 0
+}
+
+// tailed says whether there are events behind the complete nodes of a level.
+func (t *Tree) tailed(level int) bool { return t.n&(1<<level-1) != 0 }
+
+// height is how many levels are below the root.
+func (t *Tree) height() int { return bits.Len(uint(t.n - 1)) }
+
+// seal makes the nodes that are not complete.
+func (t *Tree) seal() {
+	if t.sealed == t.n {
+		return
+	}
+	t.tails = append(t.tails[:0], Hash{})
+	for k := range t.height() {
+		tail := t.tails[k]
+		if complete := t.n >> k; complete%2 == 1 {
+			last := &t.levels[k][complete-1]
+			if t.tailed(k) {
+				tail = merkleNode(last, &tail)
+			} else {
+				tail = *last
+			}
+		}
+		t.tails = append(t.tails, tail)
+	}
+	t.sealed = t.n
 }
 
 // Root returns the tree's root; the hash of nothing when the tree is of no events.
 func (t *Tree) Root() Hash {
-	if len(t.levels[0]) == 0 {
+	if t.n == 0 {
 		return sha256.Sum256(nil)
 	}
-	return t.levels[len(t.levels)-1][0]
+	t.seal()
+	top := t.height()
+	if t.tailed(top) {
+		return t.tails[top]
+	}
+	return t.levels[top][0]
 }
-
-// Len returns how many events the tree is over.
-func (t *Tree) Len() int { return len(t.levels[0]) }
 
 // Path returns the audit path of event i, from 0: the siblings on the way from its leaf up to the root. It
 // is the caller's.
-func (t *Tree) Path(i int) []Hash {
-	path := make([]Hash, 0, len(t.levels)-1)
-	for _, level := range t.levels[:len(t.levels)-1] {
-		if sibling := i ^ 1; sibling < len(level) {
-			path = append(path, level[sibling])
+func (t *Tree) Path(i int) []Hash { return t.AppendPath(make([]Hash, 0, t.height()), i) }
+
+// AppendPath appends the audit path of event i.
+func (t *Tree) AppendPath(path []Hash, i int) []Hash {
+	t.seal()
+	for k := range t.height() {
+		switch sibling, complete := i^1, t.n>>k; {
+		case sibling < complete:
+			path = append(path, t.levels[k][sibling])
+		case sibling == complete && t.tailed(k):
+			path = append(path, t.tails[k])
 		}
 		i /= 2
 	}

@@ -95,6 +95,35 @@ func TestEveryPathLeadsToTheRoot(t *testing.T) {
 	}
 }
 
+// What was added and taken back leaves nothing behind.
+func TestATreeThatWasCutIsTheOneThatNeverGrew(t *testing.T) {
+	hashes := numbered(70)
+	var tree causal.Tree
+	for n := range hashes {
+		for m := 0; m <= n; m++ {
+			tree.Truncate(0)
+			for i := range n {
+				tree.Add(&hashes[69-i])
+			}
+			tree.Root()
+			tree.Truncate(0)
+			for i := range n {
+				tree.Add(&hashes[i])
+			}
+			tree.Truncate(m)
+			for i := m; i < n; i++ {
+				tree.Add(&hashes[i])
+			}
+			if tree.Len() != n || tree.Root() != rootByDefinition(hashes[:n]) {
+				t.Fatalf("%d events, cut to %d and grown again: another root", n, m)
+			}
+			if n > 0 && !slices.Equal(tree.Path(n/2), pathByDefinition(n/2, hashes[:n])) {
+				t.Fatalf("%d events, cut to %d and grown again: another path", n, m)
+			}
+		}
+	}
+}
+
 func TestAPathProvesItsEventAlone(t *testing.T) {
 	for n := 1; n <= 70; n++ {
 		hashes := numbered(n)

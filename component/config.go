@@ -71,9 +71,9 @@ type Config struct {
 	// an erasure would not reach their payloads. With another Seal the node does not open.
 	RequireSubject bool
 
-	// Signer signs what is committed, so that receipts carry a proof that holds without the node. An
-	// nkeys.KeyPair is one. It is asked for one signature at a time, one for each commit batch, and all
-	// appends wait for a slow one. Nil signs nothing.
+	// Signer signs what is committed, so that receipts carry a proof that holds without the node:
+	// journal.NewSigner makes one of a seed. It is asked for one signature at a time, one for each commit
+	// batch, and all appends wait for a slow one. Nil signs nothing.
 	Signer journal.Signer
 
 	// Gates judge every append. Nil permits everything.

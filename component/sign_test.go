@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,23 +15,29 @@ import (
 	"batpak/causal"
 	"batpak/codec"
 	"batpak/component"
+	"batpak/component/bench"
+	"batpak/component/journal"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nkeys"
 )
 
-func keyPair(t testing.TB, seed byte) (nkeys.KeyPair, string) {
+func keyPair(t testing.TB, n byte) (journal.Signer, string) {
 	t.Helper()
-	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteServer, bytes.Repeat([]byte{seed}, 32))
+	seed, err := nkeys.EncodeSeed(nkeys.PrefixByteServer, bytes.Repeat([]byte{n}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := pair.PublicKey()
+	s, err := journal.NewSigner(seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pair, public
+	public, err := s.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, public
 }
 
 func TestReceiptsOfANodeThatSignsHoldWithoutIt(t *testing.T) {
@@ -168,4 +177,54 @@ func TestProofsThatDoNotFitAreLeftOut(t *testing.T) {
 	if len(reply.Receipts) != 1000 || reply.Receipts[999].Proof != nil {
 		t.Errorf("%d receipts, the last with %+v", len(reply.Receipts), reply.Receipts[999].Proof)
 	}
+}
+
+// What signing costs over NATS, receipts with their proofs included: two nodes take turns, so that both have the same
+// disk and the same moments. It reports the median turn of each.
+func BenchmarkSign(b *testing.B) {
+	key, _ := keyPair(b, 1)
+	url := startServer(b)
+	const turns, count = 40, 6_000
+	rates := map[string][]float64{}
+	requests := map[string]bench.Requests{}
+	conns, err := bench.Connect(url, 4)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer bench.Disconnect(conns)
+	request, err := codec.Marshal(nil, codec.Msgpack, &codec.Append{Kind: kind, Data: append([]byte{0xc4, 253}, make([]byte, 253)...)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, signer := range map[string]journal.Signer{"plain": nil, "signed": key} {
+		node, err := component.Open(context.Background(), component.Config{
+			Conn: connect(b, url), Dir: b.TempDir(), Name: name, Onward: component.OnwardNone, Signer: signer,
+			Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer node.Close()
+		requests[name] = bench.Requests{Conns: conns, Next: func(slot int, n uint64) (string, []byte) {
+			return fmt.Sprintf("batpak.%s.append.shop.order-%d", name, (uint64(slot)+n*7)%1000), request
+		}}
+	}
+	for turn := range 2 * turns {
+		name := "plain"
+		if turn%4 == 1 || turn%4 == 2 {
+			name = "signed"
+		}
+		row, err := bench.Load{Name: name, Inflight: 256, Count: count}.Requests(context.Background(), requests[name])
+		if err != nil || row.Errors > 0 {
+			b.Fatal(err, row.Err)
+		}
+		rates[name] = append(rates[name], row.OpsPerS)
+	}
+	slices.Sort(rates["plain"])
+	slices.Sort(rates["signed"])
+	without, with := rates["plain"][turns/2], rates["signed"][turns/2]
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(without, "plain/s")
+	b.ReportMetric(with, "signed/s")
+	b.ReportMetric(100*with/without, "%")
 }

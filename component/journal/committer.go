@@ -3,8 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-
-	"batpak/causal"
 )
 
 // committer makes groups durable and visible, one after the other. It is one goroutine, the only
@@ -15,8 +13,7 @@ type committer struct {
 	failed    bool
 	prep      preparer
 	reserve   reserver
-	entries   []indexEntry  // scratch
-	hashes    []causal.Hash // scratch
+	entries   []indexEntry // scratch
 }
 
 // run ends when the sequencer has closed toCommit.
@@ -193,6 +190,10 @@ func (j *Journal) reply() {
 		for _, r := range reqs {
 			p.prove(r, o.signed)
 			r.done(r.receipts, r.err)
+		}
+		if o.signed != nil {
+			o.signed.tree.Truncate(0)
+			j.trees.Put(o.signed.tree)
 		}
 		clear(reqs)
 		reqs = reqs[:0]

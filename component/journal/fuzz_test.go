@@ -15,6 +15,8 @@ import (
 	"batpak/codec"
 	"batpak/faultfs"
 	"batpak/keystore"
+
+	"github.com/nats-io/nkeys"
 )
 
 // withSum is b with the checksum that makes a decoder look further.
@@ -192,11 +194,21 @@ func sealIndex(b []byte, l layout, s *segment) {
 // its header needs.
 func fuzzJournal(f *testing.F) (m *meta, header, frames []byte) {
 	fsys, dir := fuzzDir(f)
-	j, err := Open(context.Background(), fsys, Options{Name: "fuzz", SegmentBytes: MinSegmentBytes})
+	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteServer, make([]byte, 32))
+	if err != nil {
+		f.Fatal(err)
+	}
+	j, err := Open(context.Background(), fsys, Options{Name: "fuzz", SegmentBytes: MinSegmentBytes, Signer: pair})
 	if err != nil {
 		f.Fatal(err)
 	}
 	for i := range 3 {
+		if i == 2 { // the last group is not signed
+			j.Close()
+			if j, err = Open(context.Background(), fsys, Options{SegmentBytes: MinSegmentBytes}); err != nil {
+				f.Fatal(err)
+			}
+		}
 		b := &Batch{}
 		for range i + 1 {
 			b.Events = append(b.Events, Append{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}, Kind: 0x1001, Data: []byte{1}})
@@ -281,6 +293,9 @@ func openFuzzed(t *testing.T, fsys faultfs.FS, name string, segment []byte) {
 		}
 		if w, err := j.Walk(ctx, codec.WalkRequest{ID: ev.ID, Limit: codec.MaxLimit}, 1<<30); err != nil || uint64(len(w.Envelopes)) != min(ev.Version, codec.MaxLimit) {
 			t.Errorf("%d events before event %d: %v", len(w.Envelopes), ev.Seq, err)
+		}
+		if p, err := j.Proof(ev.Seq); err != nil || p != nil && (p.First > ev.Seq || p.Last < ev.Seq) {
+			t.Errorf("proof of event %d: %+v, %v", ev.Seq, p, err)
 		}
 	}
 	r, err := j.Append(ctx, &Batch{Events: []Append{{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}, Kind: 0x1001, Data: []byte{1}}}})

@@ -16,7 +16,7 @@ type group struct {
 	events  []stagedEvent
 	keys    []stagedKey
 	reqs    []*request       // in order; some were refused and have no events
-	signed  bool             // it gets a signature frame
+	tree    *causal.Tree     // over the events' hashes; nil when the journal does not sign
 	sealed  bool             // some event was sealed: the keyset must be durable first
 	renewed []keystore.Scope // erased key scopes that have a new key from this group on
 	denials keptDenials      // what its events of denials say
@@ -81,7 +81,7 @@ func (g *group) fits(n, size int64) bool {
 // diskSize is what the group takes in a segment.
 func (g *group) diskSize() int64 {
 	n := len(g.buf) + frameSize(commitBody)
-	if g.signed {
+	if g.tree != nil {
 		n += frameSize(signBody)
 	}
 	return int64(n)

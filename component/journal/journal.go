@@ -46,6 +46,7 @@ type Journal struct {
 	idle     chan struct{} // closed when background has ended
 
 	requestSlices sync.Pool     // of *[]*request
+	trees         sync.Pool     // of *causal.Tree without events
 	surveying     chan struct{} // has room for maxSurveys
 	surveys       context.Context
 	endSurveys    context.CancelFunc
@@ -180,6 +181,7 @@ func (j *Journal) start() {
 	j.surveying = make(chan struct{}, maxSurveys)
 	j.surveys, j.endSurveys = context.WithCancel(context.Background())
 	j.requestSlices.New = func() any { return new([]*request) }
+	j.trees.New = func() any { return new(causal.Tree) }
 	j.seq.next, j.seq.settled = j.visible+1, j.visible
 	j.com = committer{j: j, prep: preparer{fsys: j.fsys, size: j.opts.SegmentBytes, stop: make(chan struct{})}}
 	j.com.reserve.keys, j.com.reserve.logger = j.keys, j.logger

@@ -118,7 +118,10 @@ func (s *sequencer) newGroup() *group {
 	if n := len(s.free); n > 0 {
 		g, s.free = s.free[n-1], s.free[:n-1]
 	}
-	g.gen, g.signed = s.gen, s.j.signing != nil
+	g.gen = s.gen
+	if s.j.signing != nil {
+		g.tree = s.j.trees.Get().(*causal.Tree)
+	}
 	g.reqs = *s.j.requestSlices.Get().(*[]*request)
 	return g
 }
@@ -223,6 +226,9 @@ func (s *sequencer) undo(m stageMark) {
 	clear(g.events[m.events:])
 	clear(g.clear[m.clear:])
 	g.events, g.buf, g.clear = g.events[:m.events], g.buf[:m.buf], g.clear[:m.clear]
+	if g.tree != nil {
+		g.tree.Truncate(m.events)
+	}
 	for _, scope := range g.renewed[m.renewed:] {
 		s.successors[scope].staged = false
 	}

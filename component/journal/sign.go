@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"slices"
 
@@ -22,8 +23,41 @@ const (
 	sigSize    = 64
 	signBody   = signerSize + sigSize // bytes of a signature frame's body
 
+	proofsAtOnce = 16 // get their memory together
+
 	keptProofs = 8 // groups of which the proofs are kept at hand for duplicates
 )
+
+// NewSigner returns what signs by the seed of an nkey, which it does not keep. It is quicker than an
+// nkeys.KeyPair, which makes the key of the seed each time. An error says that it is no seed.
+func NewSigner(seed []byte) (Signer, error) {
+	pair, err := nkeys.FromSeed(seed)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w: signer: %w", ErrInvalid, err)
+	}
+	defer pair.Wipe()
+	public, err := pair.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w: signer: %w", ErrInvalid, err)
+	}
+	_, raw, err := nkeys.DecodeSeed(seed)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w: signer: %w", ErrInvalid, err)
+	}
+	defer clear(raw)
+	return &seedSigner{public, ed25519.NewKeyFromSeed(raw)}, nil
+}
+
+type seedSigner struct {
+	public string
+	key    ed25519.PrivateKey
+}
+
+func (s *seedSigner) PublicKey() (string, error)          { return s.public, nil }
+func (s *seedSigner) Sign(message []byte) ([]byte, error) { return ed25519.Sign(s.key, message), nil }
+
+// Wipe overwrites the key, when nothing is signed any more.
+func (s *seedSigner) Wipe() { clear(s.key) }
 
 // signing is a journal's signer with its name.
 type signing struct {
@@ -44,16 +78,15 @@ func newSigning(s Signer) (*signing, error) {
 		return nil, invalid("the signer's name is not a public nkey")
 	}
 	on := &signing{Signer: s, public: public}
-	if _, err := on.sign(causal.Lineage{}, 1, []causal.Hash{{}}); err != nil {
+	if _, err := on.sign(causal.Lineage{}, 1, causal.NewTree([]causal.Hash{{}})); err != nil {
 		return nil, fmt.Errorf("journal: %w: signer: %w", ErrInvalid, err)
 	}
 	return on, nil
 }
 
-// sign signs the root over the hashes of the events from first on, and checks what it got: a signature
-// that is wrong would be found by those who need it, and too late.
-func (on *signing) sign(lineage causal.Lineage, first uint64, hashes []causal.Hash) (*signedGroup, error) {
-	g := &signedGroup{signer: on.public, first: first, tree: causal.NewTree(hashes)}
+// sign signs the root over the events from first on.
+func (on *signing) sign(lineage causal.Lineage, first uint64, tree *causal.Tree) (*signedGroup, error) {
+	g := &signedGroup{signer: on.public, first: first, tree: tree}
 	sig, err := on.Sign(causal.AppendRootMessage(nil, lineage, first, g.last(), g.tree.Root()))
 	if err != nil {
 		return nil, err
@@ -92,11 +125,7 @@ func (c *committer) signGroup(g *group) (*signedGroup, error) {
 	if on == nil {
 		return nil, nil
 	}
-	c.hashes = c.hashes[:0]
-	for i := range g.events {
-		c.hashes = append(c.hashes, g.events[i].head.Hash)
-	}
-	signed, err := on.sign(c.j.lineage, g.events[0].head.Seq, c.hashes)
+	signed, err := on.sign(c.j.lineage, g.events[0].head.Seq, g.tree)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w: sign: %w", ErrStorage, err)
 	}
@@ -108,6 +137,10 @@ func (c *committer) signGroup(g *group) (*signedGroup, error) {
 type prover struct {
 	j    *Journal
 	kept []*signedGroup // looked up for duplicates, the latest first
+
+	// Memory for the next proofs. A caller who keeps one keeps its few neighbours too.
+	proofs []codec.Proof
+	paths  []causal.Hash
 }
 
 // prove adds the proofs to a request's receipts. Its group is nil when the journal does not sign, or when
@@ -127,9 +160,24 @@ func (p *prover) prove(r *request, group *signedGroup) {
 			}
 		}
 		if from != nil {
-			rc.Proof = from.proof(rc.Seq)
+			rc.Proof = p.proof(from, rc.Seq)
 		}
 	}
+}
+
+// proof is g.proof from memory for proofsAtOnce of them.
+func (p *prover) proof(g *signedGroup, seq uint64) *codec.Proof {
+	if len(p.proofs) == 0 {
+		p.proofs, p.paths = make([]codec.Proof, proofsAtOnce), make([]causal.Hash, 0, proofsAtOnce*8)
+	}
+	proof, path := &p.proofs[0], p.paths[len(p.paths):]
+	p.proofs = p.proofs[1:]
+	path = g.tree.AppendPath(path, int(seq-g.first))
+	if n := len(p.paths) + len(path); n <= cap(p.paths) {
+		p.paths = p.paths[:n]
+	}
+	*proof = codec.Proof{Signer: g.signer, First: g.first, Last: g.last(), Path: path[:len(path):len(path)], Sig: g.sig}
+	return proof
 }
 
 // lookUp returns what the log has to prove a visible event by, nil when the event's group is not signed.

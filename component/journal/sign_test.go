@@ -3,15 +3,17 @@ package journal_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
-	"batpak/causal"
 	"batpak/codec"
 	"batpak/component/journal"
 	"batpak/faultfs"
@@ -21,18 +23,22 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// signer is a key pair that is the same in each run.
-func signer(tb testing.TB, seed byte) (nkeys.KeyPair, string) {
+// signer is a signer that is the same in each run.
+func signer(tb testing.TB, n byte) (journal.Signer, string) {
 	tb.Helper()
-	pair, err := nkeys.FromRawSeed(nkeys.PrefixByteServer, bytes.Repeat([]byte{seed}, 32))
+	seed, err := nkeys.EncodeSeed(nkeys.PrefixByteServer, bytes.Repeat([]byte{n}, 32))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	public, err := pair.PublicKey()
+	s, err := journal.NewSigner(seed)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return pair, public
+	public, err := s.PublicKey()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s, public
 }
 
 // proved checks receipts against the events that the journal has, without the journal's word for it.
@@ -194,7 +200,7 @@ func TestADuplicateProvesTheSame(t *testing.T) {
 
 // failingSigner signs until it does not.
 type failingSigner struct {
-	nkeys.KeyPair
+	journal.Signer
 	mu  sync.Mutex
 	err error
 	cut bool
@@ -212,7 +218,7 @@ func (s *failingSigner) Sign(m []byte) ([]byte, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
-	sig, err := s.KeyPair.Sign(m)
+	sig, err := s.Signer.Sign(m)
 	if s.cut {
 		sig = sig[1:]
 	}
@@ -222,7 +228,7 @@ func (s *failingSigner) Sign(m []byte) ([]byte, error) {
 func TestWhatCannotBeSignedIsNotWritten(t *testing.T) {
 	t.Parallel()
 	pair, public := signer(t, 1)
-	s := &failingSigner{KeyPair: pair}
+	s := &failingSigner{Signer: pair}
 	j := openFS(t, newDisk(t), journal.Options{Name: "signed", Seal: keystore.Entity, SegmentBytes: small, Signer: s})
 	mustAppend(t, j, one(event("e", 1)))
 	broken := errors.New("no key today")
@@ -253,7 +259,7 @@ func TestASignerThatCannotSignIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, s := range map[string]journal.Signer{"public part": onlyPublic, "curve": curve, "cut": &failingSigner{KeyPair: pair, cut: true}} {
+	for what, s := range map[string]journal.Signer{"public part": onlyPublic, "curve": curve, "cut": &failingSigner{Signer: pair, cut: true}} {
 		_, err := journal.Open(context.Background(), newDisk(t), journal.Options{Name: "signed", Signer: s})
 		if !errors.Is(err, journal.ErrInvalid) {
 			t.Errorf("%s: %v", what, err)
@@ -343,91 +349,34 @@ func TestExploreSignedJournal(t *testing.T) {
 	}
 }
 
-// What signing costs, side by side: two journals take turns, so that both have the same disk. It reports the median
-// turn of each.
-func BenchmarkSign(b *testing.B) {
-	pair, _ := signer(b, 1)
-	for _, inflight := range []int{1, 256} {
-		b.Run(fmt.Sprintf("inflight=%d", inflight), func(b *testing.B) {
-			const turns = 12
-			plain := openDir(b, b.TempDir(), journal.Options{Name: "bench"})
-			signs := openDir(b, b.TempDir(), journal.Options{Name: "bench", Signer: pair})
-			data := payload(256)
-			n := max(100*inflight, b.N/turns)
-			rates := map[*journal.Journal][]float64{}
-			for turn := range 2 * turns {
-				j := plain
-				if turn%4 == 1 || turn%4 == 2 {
-					j = signs
-				}
-				began := time.Now()
-				var wg sync.WaitGroup
-				for k := range inflight {
-					wg.Go(func() {
-						for i := k; i < n; i += inflight {
-							appendOne(b, j, i, data)
-						}
-					})
-				}
-				wg.Wait()
-				rates[j] = append(rates[j], float64(n)/time.Since(began).Seconds())
-			}
-			slices.Sort(rates[plain])
-			slices.Sort(rates[signs])
-			without, with := rates[plain][turns/2], rates[signs][turns/2]
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(without, "plain/s")
-			b.ReportMetric(with, "signed/s")
-			b.ReportMetric(100*with/without, "%")
-		})
+// The frame is where and what the package's doc says, read here without the package.
+func TestTheSignatureFrameIsAsDocumented(t *testing.T) {
+	t.Parallel()
+	s, public := signer(t, 1)
+	m := faultfs.NewDisk(faultfs.POSIX).Mount()
+	j := openFS(t, m, journal.Options{Name: "signed", SegmentBytes: small, Signer: s})
+	receipts := mustAppend(t, j, one(event("a", 1)))
+	receipts = append(receipts, mustAppend(t, j, keyed("k", event("a", 2), event("b", 3)))...)
+	segment := readAll(t, m)[firstSegment]
+	at := bytes.LastIndex(segment, []byte(public)) - 16
+	if n := binary.LittleEndian.Uint32(segment[at:]); n != 120 || segment[at+13] != 4 {
+		t.Fatalf("a frame of type %d with %d bytes", segment[at+13], n)
 	}
-}
-
-// What the committer does for a signature, by the size of the group.
-func BenchmarkSignGroup(b *testing.B) {
-	pair, _ := signer(b, 1)
-	for _, n := range []int{1, 128, 8192} {
-		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			hashes := make([]causal.Hash, n)
-			for b.Loop() {
-				tree := causal.NewTree(hashes)
-				if _, err := pair.Sign(causal.AppendRootMessage(nil, causal.Lineage{}, 1, uint64(n), tree.Root())); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	if segment[at+16+120+13] != 2 {
+		t.Error("no commit frame behind it")
 	}
-}
-
-// A duplicate reads the whole group of the first time: here the largest that there is, and never the one before.
-func BenchmarkDuplicate(b *testing.B) {
-	pair, _ := signer(b, 1)
-	for _, signs := range []bool{false, true} {
-		b.Run(fmt.Sprintf("signs=%t", signs), func(b *testing.B) {
-			o := journal.Options{Name: "bench"}
-			if signs {
-				o.Signer = pair
-			}
-			j := openDir(b, b.TempDir(), o)
-			for i := range 20 {
-				batch := &journal.Batch{Key: fmt.Sprintf("k%d", i)}
-				for n := range 1000 {
-					batch.Events = append(batch.Events, event("e", uint64(n)))
-				}
-				mustAppend(b, j, batch)
-				var wg sync.WaitGroup
-				for n := range 500 {
-					wg.Add(1)
-					if err := j.Submit(keyed(fmt.Sprintf("lone%d-%d", i, n), event("e", uint64(n))), func([]codec.Receipt, error) { wg.Done() }); err != nil {
-						b.Fatal(err)
-					}
-				}
-				wg.Wait()
-			}
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				mustAppend(b, j, keyed(fmt.Sprintf("lone%d-400", i%20), event("e", 400)))
-			}
-		})
+	hash := func(parts ...[]byte) []byte {
+		h := sha256.Sum256(slices.Concat(parts...))
+		return h[:]
+	}
+	root := hash([]byte{1}, hash([]byte{0}, receipts[1].Hash[:]), hash([]byte{0}, receipts[2].Hash[:]))
+	lineage := j.Lineage()
+	message := slices.Concat([]byte("batpak.root.v1\x00"), lineage[:], []byte{0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3}, root)
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ed25519.Verify(key[1:33], message, segment[at+16+56:at+16+120]) {
+		t.Error("the signature is another one")
 	}
 }

@@ -326,6 +326,9 @@ func (s *sequencer) write(permit *gates.Permit, at stagedHead) (codec.Receipt, e
 		at.last.event().later = true
 	}
 	g.events = append(g.events, e)
+	if g.tree != nil {
+		g.tree.Add(&hash)
+	}
 	if key != nil {
 		g.clear = append(g.clear, p.Data...)
 		g.sealed = true

@@ -30,7 +30,8 @@ const verifyChunk = 4 << 20
 
 // Verify reads the events from from up to to (0: from the first, up to the last visible) and checks
 // each: frame, canonical envelope, lineage, sequence without gap, and the chain of its stream. The
-// first event of a stream in the range is checked against its predecessor in the log. What is wrong
+// first event of a stream in the range is checked against its predecessor in the log. Signatures are left to
+// those who hold a receipt and know the signer: the log alone cannot tell whose they should be. What is wrong
 // with the log is a *VerifyError; other errors mean that it could not be read.
 func (j *Journal) Verify(ctx context.Context, from, to uint64) (Verification, error) {
 	v := Verification{Head: j.Visible()}

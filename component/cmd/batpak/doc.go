@@ -18,6 +18,7 @@
 //	batpak keys --dir DIR                           how many payload keys there are, and how they are wrapped
 //	batpak rekey --dir DIR --to WRAP                wrap them otherwise
 //	batpak signer --new FILE                        a key to sign receipts by: serve --signer FILE
+//	batpak head --save FILE                         keep where the journal stands, for verify --since FILE
 //	batpak head, get, open, status, verify, bench   see their help
 //
 // # Where it connects

@@ -15,16 +15,24 @@ func (a *app) headCommand() *cobra.Command {
 	var (
 		c    connection
 		lane uint32
+		save string
 	)
 	cmd := &cobra.Command{
-		Use:   "head SCOPE/ENTITY",
+		Use:   "head SCOPE/ENTITY | --save FILE",
 		Short: "Print where a stream stands",
 		Long: `Print the version, sequence and hash of a stream's last event; version and sequence are 0, and the
-hash is empty, when it has none. To a pipe the fields are: version, sequence, hash.`,
-		Example: "  batpak head shop/ada",
-		Args:    cobra.ExactArgs(1),
+hash is empty, when it has none. To a pipe the fields are: version, sequence, hash.
+
+With --save, read the whole journal and keep where it stands in a file: the last sequence, and a commitment to every
+event up to it. When the file is there, the history has to go on from it, else the file is kept and the exit code is 4.
+batpak verify --since checks the same later. Printed are sequence and commitment.`,
+		Example: "  batpak head shop/ada\n  batpak head --save orders.head",
+		Args:    cobra.MaximumNArgs(1),
 	}
 	cmd.RunE = c.withClient(func(ctx context.Context, client *component.Client, args []string) error {
+		if save != "" {
+			return a.saveHead(ctx, client, save)
+		}
 		at, err := coordinate(args[0])
 		if err != nil {
 			return err
@@ -46,7 +54,15 @@ hash is empty, when it has none. To a pipe the fields are: version, sequence, ha
 		}
 		return t.flush()
 	})
+	ask := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if (save == "") != (len(args) == 1) {
+			return usage("head needs one of SCOPE/ENTITY and --save")
+		}
+		return ask(cmd, args)
+	}
 	c.bind(cmd)
+	cmd.Flags().StringVar(&save, "save", "", "keep the journal's head in this `file`")
 	cmd.Flags().Uint32Var(&lane, "lane", 0, "the stream's `lane`")
 	return cmd
 }

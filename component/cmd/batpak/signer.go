@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime"
 
+	"batpak/component/journal"
+
 	"github.com/nats-io/nkeys"
 	"github.com/spf13/cobra"
 )
@@ -35,12 +37,12 @@ Give the public key to whoever is to verify receipts, by another way than the no
 					return err
 				}
 			}
-			pair, err := readSigner(args[0])
+			signer, err := readSigner(args[0])
 			if err != nil {
 				return err
 			}
-			defer pair.Wipe()
-			public, err := pair.PublicKey()
+			defer signer.Wipe()
+			public, err := signer.PublicKey()
 			if err != nil {
 				return err
 			}
@@ -78,9 +80,15 @@ func newSeed(path string) error {
 	return errors.Join(err, f.Close())
 }
 
+// signer is a key that signs, and can be wiped.
+type signer interface {
+	journal.Signer
+	Wipe()
+}
+
 // readSigner reads the nkey seed in a file, which has to be its owner's alone: who has the seed can sign
 // another history.
-func readSigner(path string) (nkeys.KeyPair, error) {
+func readSigner(path string) (signer, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -106,15 +114,15 @@ func readSigner(path string) (nkeys.KeyPair, error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 || line[0] != 'S' {
 			continue
 		}
-		if pair, err := nkeys.FromSeed(line); err == nil {
-			return pair, nil
+		if s, err := journal.NewSigner(line); err == nil {
+			return s.(signer), nil
 		}
 	}
 	return nil, fmt.Errorf("%s: no nkey seed is in it", path)
 }
 
 // signer is what flag and environment say to sign with; nil when they say nothing.
-func (s *serving) signer(cmd *cobra.Command) (nkeys.KeyPair, error) {
+func (s *serving) signer(cmd *cobra.Command) (signer, error) {
 	what, path := "--signer", s.signerFile
 	if !cmd.Flags().Changed("signer") {
 		what, path = "$"+signerVariable, os.Getenv(signerVariable)
@@ -122,7 +130,7 @@ func (s *serving) signer(cmd *cobra.Command) (nkeys.KeyPair, error) {
 	if path == "" {
 		return nil, nil
 	}
-	pair, err := readSigner(path)
+	read, err := readSigner(path)
 	var named *fs.PathError
 	if errors.As(err, &named) {
 		return nil, usage("%s %s: %w", what, path, named.Err)
@@ -130,5 +138,5 @@ func (s *serving) signer(cmd *cobra.Command) (nkeys.KeyPair, error) {
 	if err != nil {
 		return nil, usage("%s: %w", what, err)
 	}
-	return pair, nil
+	return read, nil
 }

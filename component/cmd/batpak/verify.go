@@ -26,6 +26,7 @@ type verifying struct {
 	keys     wrapping
 	dir      string
 	receipts string
+	since    string
 	proving
 	from, to uint64
 	search   searching
@@ -34,7 +35,7 @@ type verifying struct {
 func (a *app) verifyCommand() *cobra.Command {
 	v := &verifying{app: a}
 	cmd := &cobra.Command{
-		Use:   "verify [--from SEQ] [--to SEQ] | --receipts FILE | --dir DIR | --receipt FILE --envelope FILE --key PUBLIC",
+		Use:   "verify [--from SEQ] [--to SEQ] | --receipts FILE | --dir DIR | --since FILE | --receipt FILE --envelope FILE --key PUBLIC",
 		Short: "Check hashes and chains of a journal",
 		Long: `Have the node read its journal and check each event: canonical bytes, lineage, sequence without gap, and
 the hash chain of its stream. With --receipts, check that the journal has the events of receipts, as
@@ -43,6 +44,10 @@ they say: JSON, one per line, as append --json printed them; a file, or - for st
 With --receipt, --envelope and --key, a receipt's proof is checked without any node: that the holder of the
 key has signed that this is the event, as the receipt says. Receipt and envelope are files of JSON, as
 append --json and get --json print them, or of the protocol's MessagePack.
+
+With --since, check that the journal's history goes on from a head that batpak head --save kept: every event up
+to it is the same. It is read whole, and hashed here, so that the node's word does not count. What is printed as
+the hash is the commitment to the history.
 
 With --dir a journal is checked that is not being served. As every opening of a journal does, this
 finishes first what a crash has interrupted. When its payload keys are wrapped, --keys-wrap says by
@@ -64,10 +69,13 @@ exit code is 4 when it is not valid.`,
 				return usage("--receipts goes without --dir, --from and --to")
 			}
 			if v.proving != (proving{}) {
-				if v.receipts != "" || v.dir != "" || v.from > 0 || v.to > 0 {
+				if v.receipts != "" || v.since != "" || v.dir != "" || v.from > 0 || v.to > 0 {
 					return usage("--receipt goes with --envelope and --key alone")
 				}
 				return v.prove()
+			}
+			if v.since != "" && (v.receipts != "" || v.dir != "" || v.from > 0 || v.to > 0) {
+				return usage("--since goes alone")
 			}
 			if v.dir != "" {
 				return v.offline(cmd.Context())
@@ -77,6 +85,9 @@ exit code is 4 when it is not valid.`,
 				return err
 			}
 			defer nc.Close()
+			if v.since != "" {
+				return v.extends(cmd.Context(), client)
+			}
 			if v.receipts != "" {
 				return v.each(cmd.Context(), client)
 			}
@@ -88,6 +99,7 @@ exit code is 4 when it is not valid.`,
 	f := cmd.Flags()
 	f.StringVar(&v.dir, "dir", "", "check the journal in this `directory`, which nobody serves")
 	f.StringVar(&v.receipts, "receipts", "", "check the receipts in this `file`")
+	f.StringVar(&v.since, "since", "", "check that the history goes on from the head in this `file`")
 	f.StringVar(&v.receipt, "receipt", "", "check the proof of the receipt in this `file`, without a node")
 	f.StringVar(&v.envelope, "envelope", "", "the event of --receipt, in this `file`")
 	f.StringVar(&v.key, "key", "", "the `public` nkey that --receipt has to be signed by")
