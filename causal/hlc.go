@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -42,6 +44,21 @@ func (t HLC) next() HLC {
 		return HLC{Millis: t.Millis + 1}
 	}
 	return HLC{Millis: t.Millis, Tick: t.Tick + 1}
+}
+
+// ErrHLC is matched by the errors of ParseHLC.
+var ErrHLC = errors.New("bad clock reading")
+
+// ParseHLC reads what String writes, without signs, spaces or needless zeros. Its errors match ErrHLC.
+func ParseHLC(s string) (HLC, error) {
+	millis, tick, _ := strings.Cut(s, ".")
+	m, err1 := strconv.ParseUint(millis, 10, 64)
+	n, err2 := strconv.ParseUint(tick, 10, 16)
+	t := HLC{Millis: m, Tick: uint16(n)}
+	if err1 != nil || err2 != nil || t.String() != s {
+		return HLC{}, fmt.Errorf("causal: %w: %.40q is not milliseconds, a dot and ticks", ErrHLC, s)
+	}
+	return t, nil
 }
 
 // ClockOptions configures a Clock; zero values are good.

@@ -181,3 +181,18 @@ func TestReadingsOrder(t *testing.T) {
 		t.Errorf("%s, %s", r, r.Time())
 	}
 }
+
+func FuzzParseHLC(f *testing.F) {
+	for _, s := range []string{"", "0.0", "1700000000123.4", "1.65536", "01.1", "1.", ".1", "18446744073709551615.65535", "1.+1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		h, err := causal.ParseHLC(s)
+		if err != nil && !errors.Is(err, causal.ErrHLC) || err == nil && h.String() != s {
+			t.Errorf("%q is %v, %v", s, h, err)
+		}
+		if again, err := causal.ParseHLC(h.String()); err != nil || again != h {
+			t.Errorf("%v is read back as %v, %v", h, again, err)
+		}
+	})
+}

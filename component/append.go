@@ -104,6 +104,9 @@ func (a *appending) decodeAppend(at causal.Coordinate) error {
 		if e.ExpectSeq, err = expectOf(a.req.header, headerExpectSeq, nil); err != nil {
 			return err
 		}
+		if err = a.node.observe(a.req.header); err != nil {
+			return err
+		}
 		a.body.Meta = withTrace(a.body.Meta, traceOf(a.req.header))
 	}
 	unless, err := inScope(a.body.Unless, at.Scope)

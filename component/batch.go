@@ -61,6 +61,9 @@ func (a *appending) decodeBatch() (err error) {
 				return &invalidError{"the header " + name + " does not say which event of the batch it is about"}
 			}
 		}
+		if err = a.node.observe(a.req.header); err != nil {
+			return err
+		}
 		trace = traceOf(a.req.header)
 	}
 	// What is committed must have its reply, so whether that fits is asked before.

@@ -21,6 +21,10 @@ type ClientOptions struct {
 	Journal string        // its name; required
 	Prefix  string        // of the subjects; default DefaultPrefix
 	Timeout time.Duration // for contexts without a deadline; default DefaultTimeout
+
+	// Clock goes with each request and takes in the node's with each reply, so that what is appended
+	// later, to whatever journal by a client with the same clock, has a later time. Nil sends none.
+	Clock *causal.Clock
 }
 
 // Client talks to the node of one journal. It is safe for concurrent use and holds nothing that
@@ -32,6 +36,7 @@ type Client struct {
 	journal string
 	base    string // "P.J."
 	timeout time.Duration
+	clock   *causal.Clock // nil when the client has none
 }
 
 // NewClient returns a client. It sends nothing. Its errors match ErrConfig.
@@ -48,7 +53,7 @@ func NewClient(nc *nats.Conn, o ClientOptions) (*Client, error) {
 	case o.Timeout < 0:
 		return nil, fmt.Errorf("component: %w: timeout %s", ErrConfig, o.Timeout)
 	}
-	return &Client{nc: nc, journal: o.Journal, base: o.Prefix + "." + o.Journal + ".", timeout: o.Timeout}, nil
+	return &Client{nc: nc, journal: o.Journal, base: o.Prefix + "." + o.Journal + ".", timeout: o.Timeout, clock: o.Clock}, nil
 }
 
 // Journal returns the name of the journal.
@@ -65,7 +70,7 @@ func (c *Client) ask(ctx context.Context, subject string, in, out codec.Body) er
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	msg, err := c.nc.RequestWithContext(ctx, c.base+subject, body)
+	msg, err := c.request(ctx, c.base+subject, body)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("component: %s: %w for journal %s: %w", subject, ErrNoNode, c.journal, err)
 	}
@@ -79,6 +84,28 @@ func (c *Client) ask(ctx context.Context, subject string, in, out codec.Body) er
 		return fmt.Errorf("component: %s: %w: %w", subject, ErrReply, err)
 	}
 	return nil
+}
+
+// request sends a request with the client's clock, if it has one, and takes in the node's.
+func (c *Client) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+	if c.clock == nil {
+		return c.nc.RequestWithContext(ctx, subject, body)
+	}
+	ask := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{headerHLC: []string{c.clock.Now().String()}}}
+	msg, err := c.nc.RequestMsgWithContext(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	if text := msg.Header.Get(headerHLC); text != "" {
+		remote, err := causal.ParseHLC(text)
+		if err == nil {
+			_, err = c.clock.Observe(remote)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: header %s: %w", ErrReply, headerHLC, err)
+		}
+	}
+	return msg, nil
 }
 
 // Head returns where a stream stands; zero when it has no events.

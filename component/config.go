@@ -108,7 +108,8 @@ type Config struct {
 	SegmentBytes    int64
 	IdempotencyKeys int
 	IdempotencyAge  time.Duration
-	// Clock times the events. Default: a new one on the wall clock.
+	// Clock times the events, and takes in the clocks that requests come with (header Batpak-HLC). Default: a
+	// new one on the wall clock.
 	Clock *causal.Clock
 
 	// MaxReads is how many requests that read from disk are worked on at a time. What comes on
@@ -184,6 +185,9 @@ func (c Config) complete() (Config, error) {
 	setDefault(&c.Version, Version)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Clock == nil {
+		c.Clock = causal.NewClock(causal.ClockOptions{})
 	}
 	return c, nil
 }

@@ -18,6 +18,26 @@ const (
 	headerTraceparent = "traceparent"
 )
 
+// headerHLC has a reading of the sender's clock. In a request, what the request does comes later than that; a reply to
+// such a request has the node's.
+const headerHLC = "Batpak-HLC"
+
+// observe takes in the clock that a request came with.
+func (n *Node) observe(h micro.Headers) error {
+	text, there, err := headerValue(h, headerHLC)
+	if err != nil || !there {
+		return err
+	}
+	remote, err := causal.ParseHLC(text)
+	if err != nil {
+		return &invalidError{"the header " + headerHLC + " is not milliseconds, a dot and ticks"}
+	}
+	if _, err := n.cfg.Clock.Observe(remote); err != nil {
+		return &invalidError{"the header " + headerHLC + ": " + err.Error()}
+	}
+	return nil
+}
+
 // keyOf returns the idempotency key that the header and the body agree on.
 func keyOf(h micro.Headers, body string) (string, error) {
 	key, there, err := headerValue(h, headerKey)

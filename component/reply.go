@@ -52,7 +52,13 @@ func (n *Node) respond(req *request, a answer) {
 
 // publish sends an encoded reply.
 func (n *Node) publish(req *request, out []byte) {
-	if err := n.nc.Publish(req.reply, out); err != nil {
+	var err error
+	if len(req.header) > 0 && len(req.header.Values(headerHLC)) > 0 {
+		err = n.nc.PublishMsg(&nats.Msg{Subject: req.reply, Data: out, Header: nats.Header{headerHLC: []string{n.cfg.Clock.Now().String()}}})
+	} else {
+		err = n.nc.Publish(req.reply, out)
+	}
+	if err != nil {
 		n.replyLost(req, err)
 		return
 	}
