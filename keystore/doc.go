@@ -149,12 +149,16 @@
 //     that sync left a keyset which the next one loaded and promised by, and a loss of
 //     power took both back. A loaded keyset is dirty until its first flush.
 //     TestALoadedKeysetStaysDirty replays it.
-//   - While the file got its second format: a state that could not be written, or lost its page in
-//     a sync that failed, was followed by the other one, and a crash left neither; a key
-//     was wiped before a state counted its record, so that a torn state left a flush that was not whole; half a flush behind
-//     a state that was torn earlier, and had not been made whole first, was refused as rot; what the log was seen of was
-//     forgotten by a failed write; and records were ignored after one reading that went wrong.
-//     TestExploreKeyset finds each of them in its first minute.
+//   - A state that could not be written, or whose page a failed sync had lost, was followed by the other one: a crash
+//     left neither of the two.
+//   - A state that was found torn was not made whole before records were written behind it: half a flush was then
+//     refused as rot.
+//   - A key was wiped whose record only a state counted that was not durable yet: without that, its flush was not
+//     whole any more.
+//   - What was seen of the log was forgotten when it could not be written the first time.
+//   - Records behind the counted ones were ignored after one reading that went wrong. They are read twice.
+//
+// TestDefectsStayMended replays the tokens that showed them, TestALoadedKeysetStaysDirty that of the first.
 //
 // # Sealing
 //

@@ -114,6 +114,12 @@ func TestInterruptedRekeyLeavesTheOldKeyset(t *testing.T) {
 // A crash at any point of a rekey leaves a keyset that one of the two keys opens, with all of its keys; after it
 // has returned, it is the new one.
 func TestExploreRekey(t *testing.T) {
+	r := faulttest.Explore(t, rekeyTest(t), faulttest.Options{Recover: 1, RecoverKills: 2, RecoverFaults: 5})
+	t.Logf("%s%v", r, r.Elapsed)
+}
+
+// rekeyTest makes a keyset with keys, erases one, and rekeys it several times.
+func rekeyTest(t *testing.T) faulttest.Test {
 	type done struct{ key byte }
 	names := []string{"a", "b", "c"}
 	open := func(fsys faultfs.FS, key byte) (*Store, error) {
@@ -183,7 +189,5 @@ func TestExploreRekey(t *testing.T) {
 		}
 		return s.Flush()
 	}
-	test := faulttest.Test{Model: faultfs.POSIX, Steps: 2, Run: run, Check: check}
-	r := faulttest.Explore(t, test, faulttest.Options{Recover: 5, RecoverKills: 2})
-	t.Logf("%s%v", r, r.Elapsed)
+	return faulttest.Test{Model: faultfs.POSIX, Steps: 2, Run: run, Check: check}
 }
