@@ -56,7 +56,7 @@ func anyValue(r *reader) any {
 		return bytes.Clone(r.take(h.n))
 	case classExt:
 		b := r.take(h.n)
-		if t, ok := timestamp(h.ext, b); ok {
+		if t, ok := Timestamp(h.ext, b); ok {
 			return t
 		}
 		return bytes.Clone(b)

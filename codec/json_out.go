@@ -128,7 +128,7 @@ func appendJSONFloat(dst []byte, v float64, single bool) []byte {
 }
 
 func appendJSONExt(dst []byte, ext int8, b []byte) []byte {
-	if t, ok := timestamp(ext, b); ok {
+	if t, ok := Timestamp(ext, b); ok {
 		dst = t.AppendFormat(append(dst, '"'), time.RFC3339Nano)
 		return append(dst, '"')
 	}

@@ -8,9 +8,9 @@ import (
 // timestampExt is the type of MessagePack's timestamp extension.
 const timestampExt = -1
 
-// timestamp reads an extension as a time in UTC, in each of its three sizes. It returns false
-// for another extension, and for a time that RFC 3339 has no text for.
-func timestamp(ext int8, b []byte) (t time.Time, ok bool) {
+// Timestamp reads a MessagePack extension as a time in UTC, in each of its three sizes. It returns
+// false for another extension, and for a time that RFC 3339 has no text for.
+func Timestamp(ext int8, b []byte) (t time.Time, ok bool) {
 	if ext != timestampExt {
 		return t, false
 	}

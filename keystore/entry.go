@@ -108,6 +108,15 @@ func (t *table) find(id causal.KeyID) *entry {
 	return nil
 }
 
+// known is the entry with an id. One that is not there yet becomes one whose key is missing.
+func (t *table) known(id causal.KeyID) uint32 {
+	n, ok := t.byID(id)
+	if !ok {
+		n = t.add(id, missing)
+	}
+	return n
+}
+
 // add takes in a key that is nobody's, and whose id is new.
 func (t *table) add(id causal.KeyID, state keyState) uint32 {
 	n := uint32(len(t.entries))

@@ -185,13 +185,14 @@ func (s *Store) secure() error {
 	if !s.broken {
 		return nil
 	}
-	s.broken = false
-	err := s.count(s.safe) // in the page that is not whole
-	if err == nil {
-		err = s.sync()
+	if err := s.count(s.safe); err != nil { // in the page that is not whole
+		return err
 	}
-	s.broken = err != nil
-	return err
+	if err := s.sync(); err != nil {
+		return err
+	}
+	s.broken = false
+	return nil
 }
 
 // place writes records behind those that are there. Nothing counts them yet, so that a crash leaves what was.

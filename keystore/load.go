@@ -206,9 +206,8 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 	if !ok && rec.typ != typeKey {
 		return damaged(off, "record %d: checksum mismatch", n)
 	}
-	at, known := r.keys.byID(rec.id)
-	switch rec.typ {
-	case typeKey:
+	if rec.typ == typeKey {
+		at, known := r.keys.byID(rec.id)
 		if known && r.keys.entries[at].record != noRecord {
 			return damaged(off, "key %s occurs twice", rec.id)
 		}
@@ -222,15 +221,8 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 			r.wiped[at] = off // or it rotted: then nothing says that it was destroyed
 		}
 		return nil
-	case typeBound:
-		if !known {
-			at = r.keys.add(rec.id, missing)
-		}
-	case typeDestroyed:
-		if !known {
-			at = r.keys.add(rec.id, missing)
-		}
 	}
+	at := r.keys.known(rec.id)
 	e := &r.keys.entries[at]
 	if e.scope == (scopeHash{}) {
 		r.keys.bind(at, rec.scope())
@@ -239,7 +231,7 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 	}
 	if rec.typ == typeDestroyed {
 		r.keys.become(at, dead)
-		if n >= r.state.wiped && r.keys.entries[at].record != noRecord {
+		if n >= r.state.wiped && e.record != noRecord {
 			r.wipes = append(r.wipes, at)
 		}
 	}

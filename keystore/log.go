@@ -28,10 +28,7 @@ func (s *Store) Bind(scope Scope, id causal.KeyID) error {
 	hash := s.hash(scope)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, ok := s.keys.byID(id)
-	if !ok {
-		n = s.keys.add(id, missing)
-	}
+	n := s.keys.known(id)
 	switch e := &s.keys.entries[n]; e.scope {
 	case scopeHash{}:
 		s.bind(n, hash)

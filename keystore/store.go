@@ -1,13 +1,10 @@
 package keystore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"slices"
 	"sync"
 
 	"batpak/causal"
@@ -84,89 +81,6 @@ func (o Options) least() int {
 		return DefaultReserve
 	}
 	return min(o.Reserve, maxReserve)
-}
-
-// empty is a store with a master key of its own and no file.
-func empty(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store, error) {
-	if !g.valid() {
-		return nil, fmt.Errorf("keystore: %w: %s", ErrGranularity, g)
-	}
-	h := &header{granularity: g}
-	h.file, h.scopes = randomSalt(), randomSalt()
-	m, err := h.makeMaster(ctx, o.Wrapper)
-	if err != nil {
-		return nil, err
-	}
-	return storeOf(fsys, h, m, o), nil
-}
-
-func storeOf(fsys faultfs.FS, h *header, m *master, o Options) *Store {
-	return &Store{fsys: fsys, head: h, master: m, reserve: o.least(), flushing: make(chan struct{}, 1),
-		fresh: make(map[uint32]*Key), ahead: make(map[uint32]*[KeySize]byte)}
-}
-
-// New makes an empty keyset in the root of fsys, which must be a folder that
-// exists durably, and returns when it is durable itself. It fails with ErrExists
-// when there is a keyset, whatever its state. What the wrapper fails with is in its error.
-func New(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store, error) {
-	switch f, err := fsys.Open(fileName); {
-	case err == nil:
-		_ = f.Close() // only its being there was of interest
-		return nil, fmt.Errorf("keystore: new %s: %w", fileName, ErrExists)
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("keystore: new %s: %w", fileName, err)
-	}
-	s, err := empty(ctx, fsys, g, o)
-	if err != nil {
-		return nil, err
-	}
-	if g != None {
-		var secrets []*[KeySize]byte
-		s.pending, secrets = s.mintSpares(s.reserve)
-		wipeAll(secrets)
-	}
-	if err := s.create(); err != nil {
-		return nil, fmt.Errorf("keystore: new %s: %w", fileName, err)
-	}
-	return s, nil
-}
-
-// encodeFile is a whole file with these records, all durable.
-func encodeFile(h *header, records []record, seen uint64) ([]byte, state) {
-	n := uint64(len(records))
-	first := state{number: 0, count: n, seen: seen, wiped: n}
-	second := state{number: 1, count: n, seen: seen, wiped: n}
-	b := make([]byte, 0, recordOffset(n))
-	b = append(b, h.encode()...)
-	b = append(b, first.encode(h.file)...)
-	b = append(b[:2*pageSize], second.encode(h.file)...)
-	return appendRecords(b[:recordStart], records, 0, randomTag(), h.file), second
-}
-
-// create publishes the file of a store that has all that it has in pending.
-func (s *Store) create() error {
-	var b []byte
-	b, s.state = encodeFile(s.head, s.pending, 0)
-	if s.head.method == Clear {
-		defer clear(b[:pageSize])
-		clear(s.head.wrapped)
-	}
-	if err := faultfs.Publish(s.fsys, fileName, b, perm); err != nil {
-		return err
-	}
-	f, err := s.fsys.OpenFile(fileName, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	s.file, s.placed = f, s.state.count
-	s.uncounted, s.pending = s.pending, nil
-	for i := range s.uncounted {
-		s.number(&s.uncounted[i], uint64(i))
-	}
-	s.settle()
-	s.wipes = nil // a file that was just made has no key that was destroyed
-	s.wiped, s.lasting, s.firm = s.state.wiped, true, s.state.count
-	return nil
 }
 
 // Close forgets the keys, as well as they can be wiped, and closes the file. What is dirty is lost, and
@@ -412,100 +326,6 @@ func (s *Store) open(n uint32, id causal.KeyID, at uint32) (*Key, error) {
 	}
 	s.opened.put(n, k)
 	return k, nil
-}
-
-// Keys is the ids of a scope's keys that are not destroyed: what an erasure of it destroys. The error is
-// ErrKeyMissing when the scope never had a key, or ErrScope.
-func (s *Store) Keys(scope Scope) ([]causal.KeyID, error) {
-	if err := s.check("keys", scope); err != nil {
-		return nil, err
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	var ids []causal.KeyID
-	known := false
-	s.keys.of(s.hash(scope), func(_ uint32, e *entry) bool {
-		known = true
-		if e.state != dead {
-			ids = append(ids, e.id)
-		}
-		return true
-	})
-	if !known {
-		return nil, fmt.Errorf("keystore: keys: %s: %w", scope, ErrKeyMissing)
-	}
-	slices.Reverse(ids)
-	return ids, nil
-}
-
-// Destroy wipes keys of a scope and returns the ids of those that it destroyed
-// now. In memory it takes effect at once, for holders of the key too; it is
-// durable after a flush, and then the file has nothing left of them.
-//
-// Without ids it destroys all keys of the scope; it changes nothing when they
-// were destroyed before, and fails with ErrKeyMissing when the
-// scope never had one. With ids it destroys exactly those, and notes as destroyed
-// those that the keyset does not know: this is how an erasure that is on record
-// is applied to a keyset from before it, and a key that the scope got later is
-// left alone. The error is ErrScope for a scope that is bad, and when one of the
-// ids is of another scope; nothing is changed then.
-func (s *Store) Destroy(scope Scope, ids ...causal.KeyID) ([]causal.KeyID, error) {
-	if len(ids) == 0 {
-		var err error
-		if ids, err = s.Keys(scope); err != nil {
-			return nil, fmt.Errorf("keystore: destroy: %w", err)
-		}
-	}
-	if err := s.check("destroy", scope); err != nil {
-		return nil, err
-	}
-	hash := s.hash(scope)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, id := range ids {
-		if e := s.keys.find(id); e != nil && e.scope != hash && e.scope != (scopeHash{}) {
-			return nil, fmt.Errorf("keystore: destroy: %s: %w: key %s is of another", scope, ErrScope, id)
-		}
-	}
-	var destroyed []causal.KeyID
-	for _, id := range ids {
-		if e := s.keys.find(id); e == nil || e.state != dead {
-			s.noteDead(id, hash)
-			destroyed = append(destroyed, id)
-		}
-	}
-	return destroyed, nil
-}
-
-// noteDead destroys a key that is the scope's, or nobody's, or unknown. The lock is held.
-func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
-	n, ok := s.keys.byID(id)
-	if !ok {
-		n = s.keys.add(id, missing)
-	}
-	if s.keys.entries[n].scope == (scopeHash{}) {
-		s.keys.bind(n, scope)
-	}
-	s.keys.become(n, dead)
-	if secret := s.ahead[n]; secret != nil {
-		clear(secret[:])
-		delete(s.ahead, n)
-	}
-	for _, k := range []*Key{s.fresh[n], s.opened.take(n)} {
-		if k != nil {
-			k.destroy()
-		}
-	}
-	delete(s.fresh, n)
-	if s.keys.entries[n].record == noRecord {
-		for i := range s.pending { // so that it never gets to the disk
-			if r := &s.pending[i]; r.typ == typeKey && r.id == id {
-				clear(r.body[:])
-			}
-		}
-	}
-	s.pending = append(s.pending, destroyedRecord(id, scope))
-	s.doomed++
 }
 
 // String says how many keys there are.

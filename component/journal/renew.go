@@ -55,7 +55,7 @@ func (s *sequencer) renewScope(scope keystore.Scope, h *causal.Header) error {
 		// Kept when the batch comes to nothing: who is refused again and again takes one key.
 		key, err := s.j.keys.Successor(scope)
 		if err != nil {
-			return fmt.Errorf("journal: new key for %s: %w", scope, keysError(err))
+			return fmt.Errorf("journal: new key for %s: %w", scope, keyError(err))
 		}
 		next = &successor{key: key}
 		s.successors[scope] = next
@@ -123,13 +123,13 @@ func (s *sequencer) keyFor(h *causal.Header) (*keystore.Key, error) {
 		return nil, fmt.Errorf("journal: %s: %w", scope, ErrErased)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("journal: key for %s: %w", scope, keysError(err))
+		return nil, fmt.Errorf("journal: key for %s: %w", scope, keyError(err))
 	}
 	return key, nil
 }
 
-// keysError gives an error of reading the keyset its place among the journal's.
-func keysError(err error) error {
+// keyError gives an error of getting one key its place among the journal's.
+func keyError(err error) error {
 	if errors.Is(err, keystore.ErrDamaged) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}

@@ -108,5 +108,5 @@ func (j *Journal) Payload(ev *causal.Event) (data []byte, state causal.PayloadSt
 	case errors.Is(err, keystore.ErrTampered):
 		return nil, causal.Opened, fmt.Errorf("journal: event %d (%s): %w", ev.Seq, ev.ID, ErrTampered)
 	}
-	return nil, causal.Opened, j.readable(fmt.Errorf("journal: event %d: %w", ev.Seq, keysError(err)))
+	return nil, causal.Opened, j.readable(fmt.Errorf("journal: event %d: %w", ev.Seq, keyError(err)))
 }

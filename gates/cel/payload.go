@@ -2,11 +2,9 @@ package cel
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -123,9 +121,6 @@ func (d *decoder) table() (ref.Val, error) {
 	return types.NewRefValMap(types.DefaultTypeAdapter, entries), nil
 }
 
-// timestampExt is the type of MessagePack's timestamps.
-const timestampExt = -1
-
 func (d *decoder) extension() (ref.Val, error) {
 	ext, n, err := d.d.DecodeExtHeader()
 	if err != nil {
@@ -135,32 +130,9 @@ func (d *decoder) extension() (ref.Val, error) {
 	if err := d.d.ReadFull(b); err != nil {
 		return nil, err
 	}
-	if ext == timestampExt {
-		if t, ok := timestamp(b); ok {
-			return types.Timestamp{Time: t}, nil
-		}
+	// CEL has no value for the year 0.
+	if t, ok := codec.Timestamp(ext, b); ok && t.Year() > 0 {
+		return types.Timestamp{Time: t}, nil
 	}
 	return types.Bytes(b), nil
-}
-
-// timestamp reads one of the three forms. It returns false for what CEL has no value for.
-func timestamp(b []byte) (t time.Time, ok bool) {
-	var nanos uint64
-	var seconds int64
-	switch len(b) {
-	case 4:
-		seconds = int64(binary.BigEndian.Uint32(b))
-	case 8:
-		n := binary.BigEndian.Uint64(b)
-		nanos, seconds = n>>34, int64(n&(1<<34-1))
-	case 12:
-		nanos, seconds = uint64(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint64(b[4:]))
-	default:
-		return t, false
-	}
-	const first, last = -62135596800, 253402300799 // the years 1 to 9999
-	if nanos > 999_999_999 || seconds < first || seconds > last {
-		return t, false
-	}
-	return time.Unix(seconds, int64(nanos)).UTC(), true
 }
