@@ -102,6 +102,13 @@ type Renewal struct {
 
 func (*Renewal) reply() {}
 
+func (r *Renewal) fields(f *form) {
+	selectorFields(f, &r.Entity, &r.Kind, &r.Category, &r.Event, &r.Subject)
+	if f.field("key", required, false) {
+		keyIDValue(f, &r.Key)
+	}
+}
+
 // Denial is the payload of a system event of kind causal.KindDenial: a gate refused an append. It
 // has nothing of what the append carried. Keys that are not known are passed over.
 type Denial struct {
@@ -122,11 +129,4 @@ func (d *Denial) fields(f *form) {
 	uintField(f, "lane", &d.Lane, optional)
 	uintField(f, "kind", &d.Kind, required)
 	uintField(f, "dropped", &d.Dropped, optional)
-}
-
-func (r *Renewal) fields(f *form) {
-	selectorFields(f, &r.Entity, &r.Kind, &r.Category, &r.Event, &r.Subject)
-	if f.field("key", required, false) {
-		keyIDValue(f, &r.Key)
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"batpak/causal"
@@ -54,7 +53,7 @@ const beyondWait = 5 * time.Second
 // The journal is read and not changed: see journal.RestoreOptions for who applies them.
 func ErasuresBeyond(ctx context.Context, nc *nats.Conn, j *journal.Journal, cfg BeyondConfig) (Beyond, error) {
 	setDefault(&cfg.Prefix, DefaultPrefix)
-	setDefault(&cfg.Stream, "BATPAK_"+strings.ToUpper(j.Name()))
+	setDefault(&cfg.Stream, relay.StreamName(j.Name()))
 	b, err := erasuresBeyond(ctx, nc, j, cfg)
 	if err != nil {
 		return b, fmt.Errorf("component: erasures in stream %s: %w", cfg.Stream, err)

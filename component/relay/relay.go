@@ -137,7 +137,7 @@ func (c *Config) fill() error {
 		}
 	}
 	if c.Stream == "" {
-		c.Stream = "BATPAK_" + strings.ToUpper(c.Journal.Name())
+		c.Stream = StreamName(c.Journal.Name())
 	}
 	if !token(c.Stream) {
 		return fmt.Errorf("%w: stream name %q", ErrConfig, c.Stream)

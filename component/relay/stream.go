@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// StreamName is the name of a journal's onward stream, unless another one is configured.
+func StreamName(journal string) string { return "BATPAK_" + strings.ToUpper(journal) }
 
 // Metadata of the stream that says whose it is.
 const (

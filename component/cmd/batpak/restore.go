@@ -12,6 +12,7 @@ import (
 
 	"batpak/component"
 	"batpak/component/journal"
+	"batpak/component/relay"
 	"batpak/faultfs"
 	"batpak/keystore"
 
@@ -149,7 +150,7 @@ func (r *restoring) streamName(name string) string {
 	if r.stream != "" {
 		return r.stream
 	}
-	return "BATPAK_" + strings.ToUpper(name)
+	return relay.StreamName(name)
 }
 
 // restore takes the backup from where the flags say it is.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"batpak/codec"
@@ -74,7 +73,7 @@ func (t *tailing) run(ctx context.Context, nc *nats.Conn) error {
 		return usage("--poll must be more than nothing")
 	}
 	if t.stream == "" {
-		t.stream = "BATPAK_" + strings.ToUpper(t.connection.journal)
+		t.stream = relay.StreamName(t.connection.journal)
 	}
 	t.list = t.screen.newEventList()
 	stream, err := t.onward(ctx, nc)
