@@ -3,7 +3,6 @@ package journal
 import (
 	"io/fs"
 	"iter"
-	"maps"
 
 	"batpak/causal"
 	"batpak/faultfs"
@@ -59,7 +58,7 @@ func (j *Journal) checkpointDue() bool {
 // writeCheckpoint publishes the state as it is visible now.
 func (j *Journal) writeCheckpoint() {
 	j.mu.RLock()
-	st := state{seq: j.visible, heads: maps.Clone(j.heads), keys: j.window.clone()}
+	st := state{seq: j.visible, heads: j.heads.snapshot(), keys: j.window.clone()}
 	var counts iter.Seq2[causal.KeyID, uint64]
 	if j.keys != nil {
 		counts = j.keys.AllEvents() // as they are now: they change with visible, under the lock

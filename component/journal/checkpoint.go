@@ -29,7 +29,7 @@ const (
 // state is what the events up to seq leave in memory.
 type state struct {
 	seq    uint64
-	heads  map[causal.Stream]causal.Head
+	heads  headTable
 	keys   window
 	sealed []sealedUnder // ascending by id
 }
@@ -45,22 +45,22 @@ var errCheckpoint = errors.New("checkpoint is unusable")
 // encodeCheckpoint returns the bytes of the checkpoint file, the same for the same state; see the
 // package doc.
 func encodeCheckpoint(lineage causal.Lineage, st *state) []byte {
-	b := make([]byte, 0, 64+len(st.heads)*96+(st.keys.len()+len(st.sealed))*24)
+	b := make([]byte, 0, 64+st.heads.n*96+(st.keys.len()+len(st.sealed))*24)
 	b = append(b, checkpointMagic...)
 	b = binary.LittleEndian.AppendUint32(b, checkpointFormat)
 	b = append(b, lineage[:]...)
 	b = binary.LittleEndian.AppendUint64(b, st.seq)
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(st.heads)))
-	for _, s := range st.streams() {
-		h := st.heads[s]
-		b = binary.LittleEndian.AppendUint16(b, uint16(len(s.Scope)))
-		b = append(b, s.Scope...)
-		b = binary.LittleEndian.AppendUint16(b, uint16(len(s.Entity)))
-		b = append(b, s.Entity...)
-		b = binary.LittleEndian.AppendUint32(b, s.Lane)
-		b = binary.LittleEndian.AppendUint64(b, h.Seq)
-		b = binary.LittleEndian.AppendUint64(b, h.Version)
-		b = append(b, h.Hash[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(st.heads.n))
+	for e := range st.heads.ascending() {
+		scope, entity := st.heads.namesOf(e)
+		b = binary.LittleEndian.AppendUint16(b, e.scope)
+		b = append(b, scope...)
+		b = binary.LittleEndian.AppendUint16(b, e.entity)
+		b = append(b, entity...)
+		b = binary.LittleEndian.AppendUint32(b, e.lane)
+		b = binary.LittleEndian.AppendUint64(b, e.head.Seq)
+		b = binary.LittleEndian.AppendUint64(b, e.head.Version)
+		b = append(b, e.head.Hash[:]...)
 	}
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(st.keys.gens)))
 	for _, g := range st.keys.gens {
@@ -77,24 +77,6 @@ func encodeCheckpoint(lineage causal.Lineage, st *state) []byte {
 		b = binary.LittleEndian.AppendUint64(b, k.events)
 	}
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-}
-
-// streams returns the streams, ascending by the sequence of their last event.
-func (st *state) streams() []causal.Stream {
-	type last struct {
-		seq    uint64
-		stream causal.Stream
-	}
-	all := make([]last, 0, len(st.heads))
-	for s, h := range st.heads {
-		all = append(all, last{h.Seq, s})
-	}
-	slices.SortFunc(all, func(a, b last) int { return cmp.Compare(a.seq, b.seq) })
-	streams := make([]causal.Stream, len(all))
-	for i := range all {
-		streams[i] = all[i].stream
-	}
-	return streams
 }
 
 type usedKey struct {
@@ -140,7 +122,6 @@ func decodeCheckpoint(b []byte, lineage causal.Lineage, st *state) error {
 	}
 	r := fields{b: b[28:sum]}
 	st.seq = r.u64()
-	st.heads = make(map[causal.Stream]causal.Head, min(r.u64peek(), uint64(len(r.b)/64)))
 	for n := r.u64(); n > 0 && !r.short; n-- {
 		var s causal.Stream
 		var h causal.Head
@@ -149,7 +130,9 @@ func decodeCheckpoint(b []byte, lineage causal.Lineage, st *state) error {
 		s.Lane = r.u32()
 		h.Seq, h.Version = r.u64(), r.u64()
 		copy(h.Hash[:], r.bytes(len(h.Hash)))
-		st.heads[s] = h
+		if !r.short {
+			st.heads.set(s, h)
+		}
 	}
 	for gens := r.u32(); gens > 0 && !r.short; gens-- {
 		g := &generation{newest: r.u64()}

@@ -12,12 +12,12 @@ import (
 
 // manyHeads is a state of n streams and n keys, which were met in the order that step gives.
 func manyHeads(n, step uint64) *state {
-	st := &state{seq: n, heads: map[causal.Stream]causal.Head{}}
+	st := &state{seq: n}
 	g := &generation{keys: map[keyHash]uint64{}, newest: 7}
 	for i := range n {
 		at := i * step % n
 		s := causal.Stream{Coordinate: causal.Coordinate{Scope: "s", Entity: fmt.Sprintf("e%03d", n-1-at)}, Lane: uint32(at % 3)}
-		st.heads[s] = causal.Head{Seq: at + 1, Version: 1, Hash: causal.Hash{byte(at)}}
+		st.heads.set(s, causal.Head{Seq: at + 1, Version: 1, Hash: causal.Hash{byte(at)}})
 		g.keys[keyHash{byte(at * 37), byte(at)}] = at / 2 // two of one sequence
 	}
 	st.keys.gens = []*generation{g}

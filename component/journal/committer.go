@@ -103,7 +103,7 @@ func (c *committer) publish(s *segment, g *group, size int) {
 	j.mu.Lock()
 	for i := range g.events {
 		e := &g.events[i]
-		j.heads[e.stream] = e.head
+		j.heads.set(e.stream, e.head)
 		if e.key != nil {
 			j.keys.Used(e.key)
 		}

@@ -45,10 +45,9 @@ func FuzzMeta(f *testing.F) {
 
 func FuzzCheckpoint(f *testing.F) {
 	lineage := causal.Lineage{1}
-	st := state{seq: 9, heads: map[causal.Stream]causal.Head{
-		{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}}:          {Seq: 9, Version: 8, Hash: causal.Hash{7}},
-		{Coordinate: causal.Coordinate{Scope: "s", Entity: "f"}, Lane: 3}: {Seq: 1, Version: 1, Hash: causal.Hash{6}},
-	}}
+	st := state{seq: 9}
+	st.heads.set(causal.Stream{Coordinate: causal.Coordinate{Scope: "s", Entity: "e"}}, causal.Head{Seq: 9, Version: 8, Hash: causal.Hash{7}})
+	st.heads.set(causal.Stream{Coordinate: causal.Coordinate{Scope: "s", Entity: "f"}, Lane: 3}, causal.Head{Seq: 1, Version: 1, Hash: causal.Hash{6}})
 	st.keys.add(keyHash{1}, 4, 1000)
 	st.sealed = []sealedUnder{{causal.KeyID{1}, 7}}
 	good := encodeCheckpoint(lineage, &st)
@@ -64,11 +63,11 @@ func FuzzCheckpoint(f *testing.F) {
 				}
 				continue
 			}
-			if 56*len(st.heads)+24*(st.keys.len()+len(st.sealed))+16*len(st.keys.gens) > len(b) {
-				t.Errorf("%d bytes made %d heads and %d keys", len(b), len(st.heads), st.keys.len())
+			if 56*st.heads.n+24*(st.keys.len()+len(st.sealed))+16*len(st.keys.gens) > len(b) {
+				t.Errorf("%d bytes made %d heads and %d keys", len(b), st.heads.n, st.keys.len())
 			}
 			again := state{}
-			if err := decodeCheckpoint(encodeCheckpoint(lineage, &st), lineage, &again); err != nil || again.seq != st.seq || len(again.heads) != len(st.heads) {
+			if err := decodeCheckpoint(encodeCheckpoint(lineage, &st), lineage, &again); err != nil || again.seq != st.seq || again.heads.n != st.heads.n {
 				t.Errorf("does not survive: %v", err)
 			}
 		}

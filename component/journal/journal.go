@@ -58,7 +58,7 @@ type Journal struct {
 
 	mu             sync.RWMutex // guards what follows; not held during I/O
 	segs           []*segment   // ascending; the last one is open. Only the committer appends
-	heads          map[causal.Stream]causal.Head
+	heads          headTable
 	window         window
 	visible        uint64        // sequence of the last visible event
 	moved          chan struct{} // closed when visible moves; nil when nobody waits
@@ -352,7 +352,7 @@ func (j *Journal) Visible() uint64 {
 func (j *Journal) Head(stream causal.Stream) causal.Head {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	return j.heads[stream]
+	return j.heads.get(stream)
 }
 
 // Name returns the journal's name.
@@ -373,7 +373,7 @@ func (j *Journal) MaxPayload() int { return j.opts.MaxPayload }
 // Stats returns counts for status pages.
 func (j *Journal) Stats() Stats {
 	j.mu.RLock()
-	st := Stats{Head: j.visible, Durable: j.visible, Segments: len(j.segs), Streams: len(j.heads)}
+	st := Stats{Head: j.visible, Durable: j.visible, Segments: len(j.segs), Streams: j.heads.n}
 	for _, s := range j.segs[:len(j.segs)-1] {
 		st.Bytes += s.end
 	}

@@ -71,14 +71,14 @@ func (j *Journal) loadCheckpoint() {
 		if !errors.Is(err, fs.ErrNotExist) {
 			j.logger.Warn("checkpoint not used, reading the log", "why", err)
 		}
-		st = state{heads: make(map[causal.Stream]causal.Head), keys: window{minKeys: st.keys.minKeys, minAge: st.keys.minAge}}
+		st = state{keys: window{minKeys: st.keys.minKeys, minAge: st.keys.minAge}}
 	}
 	j.heads, j.window, j.visible = st.heads, st.keys, st.seq
 	for _, k := range st.sealed {
 		j.keys.SetEvents(k.id, k.events)
 	}
 	j.checkpointSize = size
-	for s := range j.heads {
+	for s := range j.heads.inLanes() {
 		j.noteLane(s)
 	}
 }
@@ -143,7 +143,7 @@ func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
 // apply brings the state up to ev, the next event of the log.
 func (j *Journal) apply(ev *causal.Event) error {
 	stream := ev.Stream()
-	head := j.heads[stream]
+	head := j.heads.get(stream)
 	if err := head.Check(&ev.Header); err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (j *Journal) apply(ev *causal.Event) error {
 	if head.Version == 0 {
 		j.noteLane(stream)
 	}
-	j.heads[stream] = head.Next(&ev.Header, ev.Hash)
+	j.heads.set(stream, head.Next(&ev.Header, ev.Hash))
 	if ev.Key != "" {
 		j.window.add(hashKey(j.lineage, ev.Scope, ev.Key), ev.Seq, ev.Time.Millis)
 	}
@@ -171,7 +171,7 @@ func (j *Journal) restoreClock() error {
 	if err != nil {
 		return err
 	}
-	if head := j.heads[ev.Stream()]; head.Seq != ev.Seq || head.Hash != ev.Hash {
+	if head := j.heads.get(ev.Stream()); head.Seq != ev.Seq || head.Hash != ev.Hash {
 		return &DamageError{File: checkpointName, Offset: -1, Seq: ev.Seq, Reason: "differs from the log: remove the file to have it rebuilt"}
 	}
 	j.clock.Advance(ev.Time)
