@@ -26,7 +26,7 @@ func empty(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Sto
 
 func storeOf(fsys faultfs.FS, h *header, m *master, o Options) *Store {
 	return &Store{fsys: fsys, head: h, master: m, reserve: o.least(), flushing: make(chan struct{}, 1),
-		fresh: make(map[uint32]*Key), ahead: make(map[uint32]*[KeySize]byte)}
+		fresh: make(map[uint32]*Key)}
 }
 
 // New makes an empty keyset in the root of fsys, which must be a folder that
@@ -45,9 +45,9 @@ func New(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store
 		return nil, err
 	}
 	if g != None {
-		var secrets []*[KeySize]byte
-		s.pending, secrets = s.mintSpares(s.reserve)
-		wipeAll(secrets)
+		var minted spares
+		s.pending, minted = s.mint(s.reserve)
+		clear(minted)
 	}
 	if err := s.create(); err != nil {
 		return nil, fmt.Errorf("keystore: new %s: %w", fileName, err)
@@ -85,7 +85,12 @@ func (s *Store) create() error {
 	s.file, s.placed = f, s.state.count
 	s.uncounted, s.pending = s.pending, nil
 	for i := range s.uncounted {
-		s.number(&s.uncounted[i], uint64(i))
+		s.number(&s.uncounted[i], uint64(i), s.keys.find(s.uncounted[i].id) == nil)
+	}
+	for n := range s.keys.n {
+		if s.keys.at(n).state == spare {
+			s.spares.push(spareKey{n: n})
+		}
 	}
 	s.settle()
 	s.wipes = nil // a file that was just made has no key that was destroyed

@@ -73,21 +73,21 @@ func (s *Store) Destroy(scope Scope, ids ...causal.KeyID) ([]causal.KeyID, error
 // noteDead destroys a key that is the scope's, or nobody's, or unknown. The lock is held.
 func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
 	n := s.keys.known(id)
-	if s.keys.entries[n].scope == (scopeHash{}) {
+	if s.keys.at(n).state == spare {
+		s.spares.forget(n)
+		s.coming.forget(n)
+	}
+	if s.keys.at(n).scope == (scopeHash{}) {
 		s.keys.bind(n, scope)
 	}
 	s.keys.become(n, dead)
-	if secret := s.ahead[n]; secret != nil {
-		clear(secret[:])
-		delete(s.ahead, n)
-	}
 	for _, k := range []*Key{s.fresh[n], s.opened.take(n)} {
 		if k != nil {
 			k.destroy()
 		}
 	}
 	delete(s.fresh, n)
-	if s.keys.entries[n].record == noRecord {
+	if s.keys.at(n).record == noRecord {
 		for i := range s.pending { // so that it never gets to the disk
 			if r := &s.pending[i]; r.typ == typeKey && r.id == id {
 				clear(r.body[:])

@@ -45,11 +45,16 @@ const noRecord = 1<<32 - 1
 
 // table is the keys by id and by scope. It only grows.
 type table struct {
-	entries []entry
-	ids     index
-	scopes  index         // of each scope's last key
-	count   [dead + 1]int // by state
+	chunks []*[entryChunk]entry // that never move, so that one more entry does not copy all of them
+	n      uint32               // entries
+	ids    index
+	scopes index         // of each scope's last key
+	count  [dead + 1]int // by state
 }
+
+const entryChunk = 1 << 10
+
+func (t *table) at(n uint32) *entry { return &t.chunks[n/entryChunk][n%entryChunk] }
 
 // index finds entries by 16 bytes that are as good as random: open addressing with linear probing, in a
 // table that is at most three quarters full.
@@ -87,7 +92,7 @@ func (t *table) byID(id causal.KeyID) (n uint32, ok bool) {
 	if len(t.ids.slots) == 0 {
 		return 0, false
 	}
-	n = t.ids.slots[t.ids.at((*[16]byte)(&id), func(n uint32) bool { return t.entries[n].id == id })]
+	n = t.ids.slots[t.ids.at((*[16]byte)(&id), func(n uint32) bool { return t.at(n).id == id })]
 	return n - 1, n > 0
 }
 
@@ -96,14 +101,14 @@ func (t *table) byScope(scope scopeHash) (n uint32, ok bool) {
 	if len(t.scopes.slots) == 0 {
 		return 0, false
 	}
-	n = t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.entries[n].scope == scope })]
+	n = t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.at(n).scope == scope })]
 	return n - 1, n > 0
 }
 
 // find is the entry with an id, nil when there is none.
 func (t *table) find(id causal.KeyID) *entry {
 	if n, ok := t.byID(id); ok {
-		return &t.entries[n]
+		return t.at(n)
 	}
 	return nil
 }
@@ -119,9 +124,13 @@ func (t *table) known(id causal.KeyID) uint32 {
 
 // add takes in a key that is nobody's, and whose id is new.
 func (t *table) add(id causal.KeyID, state keyState) uint32 {
-	n := uint32(len(t.entries))
-	t.entries = append(t.entries, entry{id: id, record: noRecord, state: state})
-	t.ids.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.entries[n].id) })
+	n := t.n
+	if n%entryChunk == 0 {
+		t.chunks = append(t.chunks, new([entryChunk]entry))
+	}
+	t.n++
+	*t.at(n) = entry{id: id, record: noRecord, state: state}
+	t.ids.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).id) })
 	t.ids.slots[t.ids.at((*[16]byte)(&id), func(uint32) bool { return false })] = n + 1
 	t.ids.used++
 	t.count[state]++
@@ -130,9 +139,9 @@ func (t *table) add(id causal.KeyID, state keyState) uint32 {
 
 // bind gives a key that is nobody's to a scope, as its last one.
 func (t *table) bind(n uint32, scope scopeHash) {
-	e := &t.entries[n]
-	t.scopes.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.entries[n].scope) })
-	slot := &t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.entries[n].scope == scope })]
+	e := t.at(n)
+	t.scopes.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).scope) })
+	slot := &t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.at(n).scope == scope })]
 	if e.older = *slot; e.older == 0 {
 		t.scopes.used++
 	}
@@ -144,7 +153,7 @@ func (t *table) bind(n uint32, scope scopeHash) {
 }
 
 func (t *table) become(n uint32, state keyState) {
-	e := &t.entries[n]
+	e := t.at(n)
 	t.count[e.state]--
 	t.count[state]++
 	e.state = state
@@ -153,8 +162,8 @@ func (t *table) become(n uint32, state keyState) {
 // of calls f with the keys of a scope, the last one first, until it returns false.
 func (t *table) of(scope scopeHash, f func(n uint32, e *entry) bool) {
 	n, ok := t.byScope(scope)
-	for ok && f(n, &t.entries[n]) {
-		older := t.entries[n].older
+	for ok && f(n, t.at(n)) {
+		older := t.at(n).older
 		n, ok = older-1, older > 0
 	}
 }

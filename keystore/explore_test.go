@@ -71,7 +71,8 @@ func (s *Store) dump() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var lines []string
-	for _, e := range s.keys.entries {
+	for n := range s.keys.n {
+		e := s.keys.at(n)
 		if e.scope != (scopeHash{}) {
 			lines = append(lines, fmt.Sprintln(e.id, e.scope, e.state))
 		}
@@ -187,7 +188,7 @@ func (u *user) destroy(name string) (acknowledge func(), err error) {
 	if err != nil {
 		return nil, badKey(err, "no key of %s to destroy", name)
 	}
-	gone := erased{k.ID(), name, u.master.seal(k.ID(), k.secret)}
+	gone := erased{k.ID(), name, u.master.record(k.ID(), secretOf(k)).body}
 	u.ack(erasing{gone.id})
 	if _, err := u.Destroy(subject(name)); err != nil {
 		return nil, faulttest.Violated("destroy %s: %v", name, err)

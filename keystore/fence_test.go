@@ -125,15 +125,15 @@ func TestDestroyingASpareWipesIt(t *testing.T) {
 	mintKey(t, s, subject("a"))
 	mintKey(t, s, subject("b"))
 	must(t, s.Reserve())
-	n := s.spares[len(s.spares)-1]
-	id, secret := s.keys.entries[n].id, s.ahead[n]
-	if secret == nil || *secret == [KeySize]byte{} {
+	last := &s.spares[len(s.spares)-1]
+	id, secret := s.keys.at(last.n).id, &last.secret
+	if !last.known || *secret == [KeySize]byte{} {
 		t.Fatal("the reserve keeps nothing of its keys")
 	}
 	_, err = s.Destroy(subject("c"), id)
 	must(t, err)
-	if *secret != [KeySize]byte{} || s.ahead[n] != nil || !s.Dirty() {
-		t.Fatalf("wiped %v, forgotten %v, dirty %v", *secret == [KeySize]byte{}, s.ahead[n] == nil, s.Dirty())
+	if *secret != [KeySize]byte{} || last.known || !s.Dirty() {
+		t.Fatalf("wiped %v, forgotten %v, dirty %v", *secret == [KeySize]byte{}, !last.known, s.Dirty())
 	}
 	_, err = s.ByID(id)
 	wantErr(t, err, ErrShredded)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"testing"
+	"unsafe"
 
 	"batpak/causal"
 	"batpak/faultfs"
@@ -133,3 +135,13 @@ func fixedScopes(t testing.TB, g Granularity) [3]Scope {
 }
 
 var sealing = []Granularity{Entity, Category, Kind, Event, Subject}
+
+// secretOf is where the cipher of a key holds its bytes.
+func secretOf(k *Key) *[KeySize]byte {
+	for _, field := range reflect.ValueOf(k.aead).Elem().Fields() {
+		if field.Kind() == reflect.Array && field.Len() == KeySize {
+			return (*[KeySize]byte)(unsafe.Pointer(field.UnsafeAddr()))
+		}
+	}
+	panic("the cipher is built otherwise than expected")
+}

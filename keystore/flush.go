@@ -58,28 +58,20 @@ func (s *Store) Reserve() error {
 	return s.flush(max(n, 0))
 }
 
-func mint() (id causal.KeyID, secret *[KeySize]byte) {
-	secret = new([KeySize]byte)
-	rand.Read(id[:]) // these two never fail: the process would end
-	rand.Read(secret[:])
-	return id, secret
-}
-
-// mintSpares makes records of n new keys, and the keys.
-func (s *Store) mintSpares(n int) ([]record, []*[KeySize]byte) {
-	records, secrets := make([]record, n), make([]*[KeySize]byte, n)
+// mint makes n new keys, and their records.
+func (s *Store) mint(n int) ([]record, spares) {
+	records, minted := make([]record, n), make(spares, n)
+	var b [len(causal.KeyID{}) + KeySize]byte
+	defer clear(b[:])
 	for i := range records {
-		id, secret := mint()
-		records[i] = record{typ: typeKey, id: id, body: s.master.seal(id, secret)}
-		secrets[i] = secret
+		rand.Read(b[:]) // never fails: the process would end
+		r, key := &records[i], &minted[i]
+		r.typ, r.id = typeKey, causal.KeyID(b[:])
+		key.known = true
+		copy(key.secret[:], b[len(r.id):])
+		s.master.seal(&r.body, r.id, &key.secret)
 	}
-	return records, secrets
-}
-
-func wipeAll(secrets []*[KeySize]byte) {
-	for _, secret := range secrets {
-		clear(secret[:])
-	}
+	return records, minted
 }
 
 func randomSalt() (s salt) {
@@ -93,17 +85,17 @@ func randomTag() uint32 {
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// flush is Flush, with some new spares. The order is what makes it safe: the records are durable before a
+// flush is Flush, with n new spares. The order is what makes it safe: the records are durable before a
 // state counts them, and before anything is wiped that they say is destroyed.
-func (s *Store) flush(spares int) error {
+func (s *Store) flush(n int) error {
 	s.flushing <- struct{}{}
 	defer func() { <-s.flushing }()
 
-	minted, secrets := s.mintSpares(spares)
-	defer func() { wipeAll(secrets) }()
+	records, minted := s.mint(n)
+	defer clear(minted)
 	s.mu.Lock()
-	records := slices.Concat(s.pending, minted)
-	n := len(s.pending)
+	records = slices.Concat(s.pending, records)
+	old := len(s.pending)
 	seen, found, taken := s.seen, s.found, s.taken
 	nothing := len(records) == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.safe
 	s.mu.Unlock()
@@ -124,18 +116,20 @@ func (s *Store) flush(spares int) error {
 	}
 	s.mu.Lock()
 	for i := range records {
-		if at := s.number(&records[i], s.placed+uint64(i)); i >= n {
-			s.ahead[at] = secrets[i-n]
+		if s.number(&records[i], s.placed+uint64(i), i >= old); i >= old {
+			minted[i-old].n = records[i].n
 		}
 	}
-	secrets = nil
+	for i := range minted {
+		s.coming.push(minted[i])
+	}
 	s.placed += uint64(len(records))
 	if len(s.uncounted) == 0 {
 		s.uncounted = records
 	} else {
 		s.uncounted = append(s.uncounted, records...)
 	}
-	s.pending = append([]record(nil), s.pending[n:]...)
+	s.pending = append([]record(nil), s.pending[old:]...)
 	counting := len(s.uncounted) > 0 || seen != s.safe || s.state.count != s.placed
 	s.mu.Unlock()
 	if counting {
@@ -145,7 +139,7 @@ func (s *Store) flush(spares int) error {
 	}
 	s.mu.Lock()
 	s.settle()
-	if spares > 0 {
+	if n > 0 {
 		s.taken -= taken / 2 // half of it counts once more: while keys are needed, refills get larger, and rare
 	}
 	wipes := s.wipes
@@ -259,45 +253,43 @@ func (s *Store) sync() error {
 	return nil
 }
 
-// number notes where in the file a record is. Of a key it returns the entry, which is made for one that is new.
+// number notes where in the file the record of a key is. The entry of one that was just minted is made.
 // The lock is held.
-func (s *Store) number(r *record, at uint64) (n uint32) {
+func (s *Store) number(r *record, at uint64, minted bool) {
 	if r.typ != typeKey {
-		return 0
+		return
 	}
-	n, ok := s.keys.byID(r.id)
-	if !ok {
-		n = s.keys.add(r.id, spare)
+	if minted {
+		r.n = s.keys.add(r.id, spare)
+	} else {
+		r.n, _ = s.keys.byID(r.id)
 	}
-	s.keys.entries[n].record = uint32(at)
-	return n
+	s.keys.at(r.n).record = uint32(at)
 }
 
 // settle takes in the records that a durable state counts. The lock is held.
 func (s *Store) settle() {
 	for i := range s.uncounted {
 		r := &s.uncounted[i]
-		if r.typ == typeBound {
-			continue
-		}
-		n, _ := s.keys.byID(r.id)
-		e := &s.keys.entries[n]
 		switch r.typ {
 		case typeKey:
-			if k := s.fresh[n]; k != nil {
-				delete(s.fresh, n)
-				s.opened.put(n, k)
-			} else if e.state == spare {
-				s.spares = append(s.spares, n)
+			if k := s.fresh[r.n]; k != nil {
+				delete(s.fresh, r.n)
+				s.opened.put(r.n, k)
 			}
 		case typeDestroyed:
 			s.doomed--
-			if e.record != noRecord {
+			if n, _ := s.keys.byID(r.id); s.keys.at(n).record != noRecord {
 				s.wipes = append(s.wipes, n)
 			}
 		}
 	}
 	s.uncounted = nil
+	for i := range s.coming {
+		s.spares.push(s.coming[i])
+	}
+	clear(s.coming)
+	s.coming = nil
 }
 
 // wipeRecords overwrites keys in the file. They are destroyed, so what a crash leaves of them does not matter.
@@ -308,7 +300,7 @@ func (s *Store) wipeRecords(keys []uint32) error {
 	records := make([]uint64, len(keys))
 	s.mu.RLock()
 	for i, n := range keys {
-		records[i] = uint64(s.keys.entries[n].record)
+		records[i] = uint64(s.keys.at(n).record)
 	}
 	s.mu.RUnlock()
 	if slices.Max(records) >= s.firm { // without the state, a flush with a record that is wiped is not whole

@@ -79,7 +79,7 @@ func (s *Store) decodeEntry1(d *decoder) error {
 		s.noteDead(id, hash)
 		return nil
 	case stateLive1:
-		if last, ok := s.keys.byScope(hash); ok && s.keys.entries[last].state == live {
+		if last, ok := s.keys.byScope(hash); ok && s.keys.at(last).state == live {
 			return d.damaged("%s has two live keys", scope)
 		}
 		secret := d.take(KeySize)
@@ -87,7 +87,7 @@ func (s *Store) decodeEntry1(d *decoder) error {
 			return d.damaged("an entry is cut off")
 		}
 		n := s.keys.add(id, spare)
-		s.pending = append(s.pending, record{typ: typeKey, id: id, body: s.master.seal(id, (*[KeySize]byte)(secret))})
+		s.pending = append(s.pending, s.master.record(id, (*[KeySize]byte)(secret)))
 		s.bind(n, hash)
 		return nil
 	}

@@ -37,30 +37,49 @@ type Key struct {
 	*material // nil after it was destroyed, or the store closed. A successor shares it
 }
 
-// material is the part of a key that is secret. Two pointers stand before the
+// material is the part of a key that is secret: the cipher holds it. Two pointers stand before the
 // bytes, one to here and one from here, because fmt prints what a struct holds
 // where it may not call methods, and with a verb that does not fit it follows
 // one pointer.
-type material struct {
-	secret *[KeySize]byte
-	aead   cipher.AEAD // made once: it holds its own copy of the secret
+type material struct{ aead cipher.AEAD }
+
+// slab is memory for some keys, which are wiped when the collector finds that nobody has any of them.
+type slab struct {
+	keys      [slabKeys]Key
+	materials [slabKeys]material
+	used      int
+	ciphers   *[slabKeys]cipher.AEAD // what there is to wipe
 }
 
-// newKey makes the key of an entry. The secret is its own from now on, and is wiped when the key is destroyed or collected.
+const slabKeys = 16
+
+// newKey makes the key of an entry. The secret is wiped: the key's copy is wiped when it is destroyed, or when
+// it is collected. The lock is held.
 func (s *Store) newKey(n uint32, id causal.KeyID, secret *[KeySize]byte) *Key {
 	aead, err := chacha20poly1305.NewX(secret[:])
 	if err != nil {
 		panic(err) // the secret has the right length
 	}
-	m := &material{secret, aead}
-	runtime.AddCleanup(m, func(m material) { m.wipe() }, *m)
-	return &Key{s: s, n: n, id: id, material: m}
+	clear(secret[:])
+	b := s.slab
+	if b == nil || b.used == slabKeys {
+		b = &slab{ciphers: new([slabKeys]cipher.AEAD)}
+		runtime.AddCleanup(b, func(ciphers *[slabKeys]cipher.AEAD) {
+			for _, c := range ciphers {
+				wipe(c)
+			}
+		}, b.ciphers)
+		s.slab = b
+	}
+	k, m := &b.keys[b.used], &b.materials[b.used]
+	b.ciphers[b.used] = aead
+	b.used++
+	m.aead = aead
+	*k = Key{s: s, n: n, id: id, material: m}
+	return k
 }
 
-func (m material) wipe() {
-	clear(m.secret[:])
-	wipe(m.aead)
-}
+func (m *material) wipe() { wipe(m.aead) }
 
 // ID is what every ciphertext under the key names.
 func (k *Key) ID() causal.KeyID { return k.id }
@@ -122,7 +141,7 @@ func (k *Key) wrap(op string, err error) error {
 // usable says why the key cannot be used. The store's lock is held, for reading at least.
 func (k *Key) usable() error {
 	switch {
-	case k.s.keys.entries[k.n].state == dead:
+	case k.s.keys.at(k.n).state == dead:
 		return ErrShredded
 	case k.s.closed:
 		return os.ErrClosed

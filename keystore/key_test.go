@@ -120,7 +120,7 @@ func TestNoncesDiffer(t *testing.T) {
 func TestNothingPrintsKeyBytes(t *testing.T) {
 	s := newStore(t, newDisk(t), Subject)
 	k := mintKey(t, s, subject("a"))
-	secret := *k.secret
+	secret := *secretOf(k)
 	type holder struct {
 		Exported   *Key
 		unexported *Key
@@ -129,7 +129,7 @@ func TestNothingPrintsKeyBytes(t *testing.T) {
 	h := holder{k, k, s}
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%d", "%o", "%b", "%t", "%p", "%c", "%U"} {
-		for _, v := range []any{k, &k, []*Key{k}, map[string]*Key{"k": k}, h, &h, s, []any{s}, k.secret == nil} {
+		for _, v := range []any{k, &k, []*Key{k}, map[string]*Key{"k": k}, h, &h, s, []any{s}, k.aead == nil} {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}
 		// Not even of a copy, on which no method of Key is called.
@@ -171,7 +171,7 @@ func TestDestroyedKeyIsWipedAndRefusesItsHolders(t *testing.T) {
 	s := newStore(t, newDisk(t), Subject)
 	k := mintKey(t, s, subject("a"))
 	c := seal(t, k, "text")
-	secret, aead := k.secret, k.aead
+	secret, aead := secretOf(k), k.aead
 	_, err := s.Destroy(subject("a"))
 	must(t, err)
 	if *secret != [KeySize]byte{} {

@@ -68,9 +68,9 @@ func loadFile(ctx context.Context, fsys faultfs.FS, f faultfs.File, g Granularit
 	}
 	s.keys, s.state, s.wiped, s.safe, s.seen, s.found = r.keys, r.state, r.state.wiped, r.state.seen, r.state.seen, true
 	s.placed, s.rolled, s.tail, s.broken, s.wipes = r.placed, r.rolled, r.tail, r.broken, r.wipes
-	for n := range s.keys.entries {
-		if s.keys.entries[n].state == spare {
-			s.spares = append(s.spares, uint32(n))
+	for n := range s.keys.n {
+		if s.keys.at(n).state == spare {
+			s.spares.push(spareKey{n: n})
 		}
 	}
 	return s, nil
@@ -193,7 +193,7 @@ func (r *reader) readRecords() error {
 		return err
 	}
 	for n, off := range r.wiped {
-		if e := &r.keys.entries[n]; e.state != dead {
+		if e := r.keys.at(n); e.state != dead {
 			return damaged(off, "record of key %s: checksum mismatch", e.id)
 		}
 	}
@@ -208,22 +208,22 @@ func (r *reader) take(rec *record, n uint64, ok bool) error {
 	}
 	if rec.typ == typeKey {
 		at, known := r.keys.byID(rec.id)
-		if known && r.keys.entries[at].record != noRecord {
+		if known && r.keys.at(at).record != noRecord {
 			return damaged(off, "key %s occurs twice", rec.id)
 		}
 		if !known {
 			at = r.keys.add(rec.id, spare)
-		} else if r.keys.entries[at].state == missing {
+		} else if r.keys.at(at).state == missing {
 			r.keys.become(at, live)
 		}
-		r.keys.entries[at].record = uint32(n)
+		r.keys.at(at).record = uint32(n)
 		if !ok {
 			r.wiped[at] = off // or it rotted: then nothing says that it was destroyed
 		}
 		return nil
 	}
 	at := r.keys.known(rec.id)
-	e := &r.keys.entries[at]
+	e := r.keys.at(at)
 	if e.scope == (scopeHash{}) {
 		r.keys.bind(at, rec.scope())
 	} else if e.scope != rec.scope() {

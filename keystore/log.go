@@ -9,13 +9,15 @@ import (
 	"batpak/causal"
 )
 
-// Used says that the log has one more event sealed under a key, for good. It makes a successor the scope's
-// key.
-func (s *Store) Used(k *Key) {
+// Used says that the log has one more event sealed under each of these keys, for good; a key may be there more
+// than once. It makes a successor the scope's key.
+func (s *Store) Used(keys ...*Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settleScope(k)
-	s.keys.entries[k.n].events++
+	for _, k := range keys {
+		s.settleScope(k)
+		s.keys.at(k.n).events++
+	}
 }
 
 // Bind says that the log has one more event of a scope, sealed under the key with this id: what Used says,
@@ -29,14 +31,14 @@ func (s *Store) Bind(scope Scope, id causal.KeyID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.keys.known(id)
-	switch e := &s.keys.entries[n]; e.scope {
+	switch e := s.keys.at(n); e.scope {
 	case scopeHash{}:
 		s.bind(n, hash)
 	case hash:
 	default:
 		return fmt.Errorf("keystore: bind %s: %w: key %s is of another", scope, ErrScope, id)
 	}
-	s.keys.entries[n].events++
+	s.keys.at(n).events++
 	return nil
 }
 
@@ -67,8 +69,8 @@ func (s *Store) AllEvents() iter.Seq2[causal.KeyID, uint64] {
 	}
 	s.mu.RLock()
 	counts := make([]count, 0, s.keys.count[live])
-	for i := range s.keys.entries {
-		if e := &s.keys.entries[i]; e.events > 0 {
+	for n := range s.keys.n {
+		if e := s.keys.at(n); e.events > 0 {
 			counts = append(counts, count{e.id, e.events})
 		}
 	}

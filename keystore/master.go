@@ -83,10 +83,16 @@ func (h *header) context() []byte {
 }
 
 // seal is a key for its record. A key's id is random and used for one key, so it is the nonce.
-func (m *master) seal(id causal.KeyID, secret *[KeySize]byte) (sealed [sealedSize]byte) {
+func (m *master) seal(sealed *[sealedSize]byte, id causal.KeyID, secret *[KeySize]byte) {
 	nonce := keyNonce(id)
 	m.aead.Seal(sealed[:0], nonce[:], secret[:], []byte(keyContext))
-	return sealed
+}
+
+// record is a key's record.
+func (m *master) record(id causal.KeyID, secret *[KeySize]byte) record {
+	r := record{typ: typeKey, id: id}
+	m.seal(&r.body, id, secret)
+	return r
 }
 
 // open is the key of a record; ok is false when it is not what was sealed.

@@ -39,7 +39,8 @@ func filled(b *testing.B, n int) faultfs.FS {
 	must(b, err)
 	for i := range n {
 		s.mu.Lock()
-		s.bind(s.takeKey(), s.hash(numberedScope(uint64(i))))
+		n, _ := s.takeKey()
+		s.bind(n, s.hash(numberedScope(uint64(i))))
 		s.mu.Unlock()
 		if i%maxReserve == maxReserve-1 {
 			must(b, s.Flush())

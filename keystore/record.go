@@ -24,6 +24,7 @@ type record struct {
 	typ  uint8
 	id   causal.KeyID
 	body [sealedSize]byte // a sealed key, or a scope's hash and zeros
+	n    uint32           // of the entry, when it is of a key that has a place in the file
 }
 
 func boundRecord(id causal.KeyID, scope scopeHash) record {

@@ -59,7 +59,7 @@ func (s *Store) rekey(ctx context.Context, to Wrapper, progress func(done, all i
 		batch = batch[:0]
 		return ctx.Err()
 	}
-	for i := range s.keys.entries {
+	for i := range s.keys.n {
 		if batch, err = s.reseal(batch, m, i); err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (s *Store) rekey(ctx context.Context, to Wrapper, progress func(done, all i
 				return err
 			}
 			if progress != nil {
-				progress(i+1, len(s.keys.entries))
+				progress(int(i+1), int(s.keys.n))
 			}
 		}
 	}
@@ -94,14 +94,14 @@ func (s *Store) rekey(ctx context.Context, to Wrapper, progress func(done, all i
 		return err
 	}
 	if progress != nil {
-		progress(len(s.keys.entries), len(s.keys.entries))
+		progress(int(s.keys.n), int(s.keys.n))
 	}
 	return nil
 }
 
 // reseal appends the records of an entry.
-func (s *Store) reseal(records []record, m *master, i int) ([]record, error) {
-	e := &s.keys.entries[i]
+func (s *Store) reseal(records []record, m *master, i uint32) ([]record, error) {
+	e := s.keys.at(i)
 	if e.state == dead {
 		return append(records, destroyedRecord(e.id, e.scope)), nil
 	}
@@ -115,7 +115,7 @@ func (s *Store) reseal(records []record, m *master, i int) ([]record, error) {
 		if !ok {
 			return records, damaged(off, "key %s is not what was written", e.id)
 		}
-		records = append(records, record{typ: typeKey, id: e.id, body: m.seal(e.id, secret)})
+		records = append(records, m.record(e.id, secret))
 		clear(secret[:])
 	}
 	if e.state != spare {

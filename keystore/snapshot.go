@@ -80,8 +80,8 @@ func snapshot(ctx context.Context, f faultfs.File) (b []byte, tail bool, stats S
 	tail = len(b) > int(end)
 	clear(b[end:])
 	b = b[:end]
-	for i := range r.keys.entries {
-		if e := &r.keys.entries[i]; e.state == dead && e.record != noRecord {
+	for n := range r.keys.n {
+		if e := r.keys.at(n); e.state == dead && e.record != noRecord {
 			clear(b[recordOffset(uint64(e.record))+sealedAt:][:sealedSize])
 		}
 	}

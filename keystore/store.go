@@ -61,13 +61,14 @@ type Store struct {
 	keys      table
 	fresh     map[uint32]*Key // keys that are not durable
 	opened    cache
-	spares    []uint32                  // durable keys of nobody, from the end on; some may have been bound since
-	ahead     map[uint32]*[KeySize]byte // of spares that were minted here, so that they need not be read
-	taken     int                       // spares since the last refill
-	pending   []record                  // not in the file
-	uncounted []record                  // in the file, and in no durable state
-	doomed    int                       // destructions among these two
-	wipes     []uint32                  // keys that were destroyed for good, and are still in the file
+	slab      *slab // where the next key is made
+	spares    spares
+	coming    spares   // in the file, and in no durable state
+	taken     int      // spares since the last refill
+	pending   []record // not in the file
+	uncounted []record // in the file, and in no durable state
+	doomed    int      // destructions among these two
+	wipes     []uint32 // keys that were destroyed for good, and are still in the file
 	seen      uint64
 	closed    bool
 	found     bool // it was loaded from a folder that was not synced since
@@ -94,10 +95,8 @@ func (s *Store) Close() error {
 			k.destroy()
 		}
 	}
-	for _, secret := range s.ahead {
-		clear(secret[:])
-	}
-	clear(s.ahead)
+	clear(s.spares)
+	clear(s.coming)
 	s.fresh, s.opened, s.closed = make(map[uint32]*Key), cache{}, true
 	s.master.wipe()
 	s.mu.Unlock()
@@ -169,7 +168,7 @@ func (s *Store) ByID(id causal.KeyID) (*Key, error) {
 	n, ok := s.keys.byID(id)
 	state := missing
 	if ok {
-		state = s.keys.entries[n].state
+		state = s.keys.at(n).state
 	}
 	s.mu.RUnlock()
 	switch state {
@@ -197,8 +196,13 @@ func (s *Store) GetOrCreate(scope Scope) (*Key, error) {
 		s.mu.Lock()
 		// Once more: another caller may have been here since.
 		if n, state, ok = s.last(hash); !ok || state == missing {
-			n = s.takeKey()
+			var k *Key
+			n, k = s.takeKey()
 			s.bind(n, hash)
+			if k != nil {
+				s.mu.Unlock()
+				return k, nil
+			}
 			state, ok = live, true
 		}
 		s.mu.Unlock()
@@ -215,10 +219,12 @@ func (s *Store) Successor(scope Scope) (*Key, error) {
 		return k, err
 	}
 	s.mu.Lock()
-	n := s.takeKey()
+	n, k := s.takeKey()
 	s.mu.Unlock()
-	if k, err = s.key(n); err != nil {
-		return nil, err
+	if k == nil {
+		if k, err = s.key(n); err != nil {
+			return nil, err
+		}
 	}
 	own := *k // the kept one may be another successor's some day
 	own.scope = s.hash(scope)
@@ -238,33 +244,41 @@ func (s *Store) Renew(scope Scope) (*Key, error) {
 	return k, nil
 }
 
-// takeKey is a key of nobody: a durable one, or else a new one. The lock is held.
-func (s *Store) takeKey() (n uint32) {
+// takeKey is a key of nobody: a durable one, or else a new one. It is nil when it has to be read. The lock is
+// held.
+func (s *Store) takeKey() (n uint32, k *Key) {
 	for len(s.spares) > 0 {
-		last := len(s.spares) - 1
-		n, s.spares = s.spares[last], s.spares[:last]
-		if s.keys.entries[n].state == spare {
-			s.taken++
-			return n
+		key := s.spares.pop()
+		e := s.keys.at(key.n)
+		if e.state != spare {
+			continue
 		}
+		s.taken++
+		if !key.known {
+			return key.n, nil
+		}
+		k = s.newKey(key.n, e.id, &key.secret)
+		s.opened.put(key.n, k)
+		return key.n, k
 	}
 	s.taken++
-	id, secret := mint()
-	n = s.keys.add(id, spare)
-	s.pending = append(s.pending, record{typ: typeKey, id: id, body: s.master.seal(id, secret)})
-	s.fresh[n] = s.newKey(n, id, secret)
-	return n
+	r, minted := s.mint(1)
+	n = s.keys.add(r[0].id, spare)
+	s.pending = append(s.pending, r[0])
+	k = s.newKey(n, r[0].id, &minted[0].secret)
+	s.fresh[n] = k
+	return n, k
 }
 
 // bind gives a key to a scope. The lock is held.
 func (s *Store) bind(n uint32, scope scopeHash) {
 	s.keys.bind(n, scope)
-	s.pending = append(s.pending, boundRecord(s.keys.entries[n].id, scope))
+	s.pending = append(s.pending, boundRecord(s.keys.at(n).id, scope))
 }
 
 // settleScope binds a successor. The lock is held.
 func (s *Store) settleScope(k *Key) {
-	if e := &s.keys.entries[k.n]; e.scope == (scopeHash{}) {
+	if e := s.keys.at(k.n); e.scope == (scopeHash{}) {
 		s.bind(k.n, k.scope)
 	}
 }
@@ -272,7 +286,7 @@ func (s *Store) settleScope(k *Key) {
 // key is the key of an entry, out of memory or the file.
 func (s *Store) key(n uint32) (*Key, error) {
 	s.mu.RLock()
-	e := s.keys.entries[n]
+	e := s.keys.at(n)
 	k := s.fresh[n]
 	if k == nil {
 		k = s.opened.young[n]
@@ -287,10 +301,10 @@ func (s *Store) key(n uint32) (*Key, error) {
 // open reads a key from the file, unless it is still in memory after all.
 func (s *Store) open(n uint32, id causal.KeyID, at uint32) (*Key, error) {
 	s.mu.Lock()
-	old, secret := s.opened.old[n], s.ahead[n]
-	delete(s.ahead, n)
+	old := s.opened.old[n]
 	s.mu.Unlock()
-	if old == nil && secret == nil {
+	var secret *[KeySize]byte
+	if old == nil {
 		var sealed [sealedSize]byte
 		off := recordOffset(uint64(at)) + sealedAt
 		if _, err := s.file.ReadAt(sealed[:], off); err != nil {
@@ -299,7 +313,7 @@ func (s *Store) open(n uint32, id causal.KeyID, at uint32) (*Key, error) {
 		var ok bool
 		if secret, ok = s.master.open(id, sealed[:]); !ok {
 			s.mu.RLock()
-			gone := s.keys.entries[n].state == dead
+			gone := s.keys.at(n).state == dead
 			s.mu.RUnlock()
 			if gone { // meanwhile
 				return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrShredded)
@@ -309,7 +323,7 @@ func (s *Store) open(n uint32, id causal.KeyID, at uint32) (*Key, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.keys.entries[n].state == dead {
+	if s.keys.at(n).state == dead {
 		if secret != nil {
 			clear(secret[:])
 		}

@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"fmt"
+
+	"batpak/keystore"
 )
 
 // committer makes groups durable and visible, one after the other. It is one goroutine, the only
@@ -13,7 +15,8 @@ type committer struct {
 	failed    bool
 	prep      preparer
 	reserve   reserver
-	entries   []indexEntry // scratch
+	entries   []indexEntry    // scratch
+	used      []*keystore.Key // scratch
 }
 
 // run ends when the sequencer has closed toCommit.
@@ -105,8 +108,13 @@ func (c *committer) publish(s *segment, g *group, size int) {
 		e := &g.events[i]
 		j.heads.set(e.stream, e.head)
 		if e.key != nil {
-			j.keys.Used(e.key)
+			c.used = append(c.used, e.key)
 		}
+	}
+	if len(c.used) > 0 {
+		j.keys.Used(c.used...)
+		clear(c.used)
+		c.used = c.used[:0]
 	}
 	for _, k := range g.keys {
 		j.window.add(k.hash, k.seq, k.millis)

@@ -1,0 +1,40 @@
+package keystore
+
+// spareKey is a key of nobody. It is in the file, and here too when it was minted by this process, so that it
+// need not be read.
+type spareKey struct {
+	n      uint32 // of the entry
+	known  bool
+	secret [KeySize]byte
+}
+
+// spares is keys of nobody, taken from the end on. Some may have been bound since.
+type spares []spareKey
+
+// push adds a key. What it outgrows is wiped.
+func (s *spares) push(k spareKey) {
+	if old := *s; len(old) == cap(old) {
+		*s = append(make(spares, 0, max(DefaultReserve, 2*len(old))), old...)
+		clear(old)
+	}
+	*s = append(*s, k)
+}
+
+// pop takes a key, of which nothing stays.
+func (s *spares) pop() spareKey {
+	last := len(*s) - 1
+	k := (*s)[last]
+	(*s)[last] = spareKey{}
+	*s = (*s)[:last]
+	return k
+}
+
+// forget wipes the bytes of a key that was destroyed.
+func (s spares) forget(n uint32) {
+	for i := range s {
+		if s[i].n == n {
+			clear(s[i].secret[:])
+			s[i].known = false
+		}
+	}
+}
