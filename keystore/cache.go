@@ -17,7 +17,7 @@ func (c *cache) get(n uint32) *Key {
 // put keeps a key.
 func (c *cache) put(n uint32, k *Key) {
 	if len(c.young) >= keptKeys || c.young == nil {
-		c.young, c.old = make(map[uint32]*Key), c.young
+		c.young, c.old = make(map[uint32]*Key, keptKeys), c.young
 	}
 	c.young[n] = k
 }

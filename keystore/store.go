@@ -189,23 +189,20 @@ func (s *Store) GetOrCreate(scope Scope) (*Key, error) {
 		return nil, err
 	}
 	hash := s.hash(scope)
-	s.mu.RLock()
+	s.mu.Lock()
 	n, state, ok := s.last(hash)
-	s.mu.RUnlock()
-	if !ok || state == missing {
-		s.mu.Lock()
-		// Once more: another caller may have been here since.
-		if n, state, ok = s.last(hash); !ok || state == missing {
-			var k *Key
-			n, k = s.takeKey()
-			s.bind(n, hash)
-			if k != nil {
-				s.mu.Unlock()
-				return k, nil
-			}
-			state, ok = live, true
-		}
-		s.mu.Unlock()
+	var k *Key
+	switch {
+	case !ok || state == missing:
+		n, k = s.takeKey()
+		s.bind(n, hash)
+		state, ok = live, true
+	case state == live:
+		k = s.inMemory(n)
+	}
+	s.mu.Unlock()
+	if k != nil {
+		return k, nil
 	}
 	return s.liveKey(scope, n, state, ok)
 }
@@ -287,15 +284,20 @@ func (s *Store) settleScope(k *Key) {
 func (s *Store) key(n uint32) (*Key, error) {
 	s.mu.RLock()
 	e := s.keys.at(n)
-	k := s.fresh[n]
-	if k == nil {
-		k = s.opened.young[n]
-	}
+	id, record, k := e.id, e.record, s.inMemory(n)
 	s.mu.RUnlock()
 	if k != nil {
 		return k, nil
 	}
-	return s.open(n, e.id, e.record)
+	return s.open(n, id, record)
+}
+
+// inMemory is the key of an entry, nil when it was not used lately. The lock is held, for reading at least.
+func (s *Store) inMemory(n uint32) *Key {
+	if k := s.fresh[n]; k != nil {
+		return k
+	}
+	return s.opened.young[n]
 }
 
 // open reads a key from the file, unless it is still in memory after all.

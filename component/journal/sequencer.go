@@ -258,7 +258,10 @@ func (s *sequencer) coordinateSeq(c causal.Coordinate) uint64 {
 
 // noteLane remembers the lanes other than 0 that a coordinate may have events in.
 func (j *Journal) noteLane(stream causal.Stream) {
-	if lanes := j.seq.lanes[stream.Coordinate]; stream.Lane != 0 && !slices.Contains(lanes, stream.Lane) {
+	if stream.Lane == 0 {
+		return
+	}
+	if lanes := j.seq.lanes[stream.Coordinate]; !slices.Contains(lanes, stream.Lane) {
 		j.seq.lanes[stream.Coordinate] = append(lanes, stream.Lane)
 	}
 }

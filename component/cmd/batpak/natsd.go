@@ -61,6 +61,9 @@ func startNATS(o natsdOptions) (*natsd, error) {
 		// journal has it. So its default, a sync in two minutes, is right here.
 		MaxPayload: int32(min(max(o.maxMessage, leastMaxMessage), mostMaxMessage)),
 		NoSigs:     true,
+		// Each request has a reply subject of its own, and each new entity a subject of its own: to remember who
+		// wants them costs more than to find out again.
+		NoSublistCache: true,
 	})
 	if err != nil {
 		d.releaseFiles()
