@@ -60,7 +60,7 @@ func (s *Store) Reserve() error {
 
 // mint makes n new keys, and their records.
 func (s *Store) mint(n int) ([]record, spares) {
-	records, minted := make([]record, n, 2*n), make(spares, n) // with room for bindings, one for each
+	records, minted := make([]record, n), make(spares, n)
 	var b [len(causal.KeyID{}) + KeySize]byte
 	defer clear(b[:])
 	for i := range records {
@@ -94,8 +94,8 @@ func (s *Store) flush(n int) error {
 	records, minted := s.mint(n)
 	defer clear(minted)
 	s.mu.Lock()
+	records = slices.Concat(s.pending, records)
 	old := len(s.pending)
-	records = append(records, s.pending...)
 	seen, found, taken := s.seen, s.found, s.taken
 	nothing := len(records) == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.safe
 	s.mu.Unlock()
@@ -116,10 +116,10 @@ func (s *Store) flush(n int) error {
 	}
 	s.mu.Lock()
 	for i := range records {
-		s.number(&records[i], s.placed+uint64(i), i < n)
+		s.number(&records[i], s.placed+uint64(i), i >= old)
 	}
 	for i := range minted {
-		minted[i].n = records[i].n
+		minted[i].n = records[old+i].n
 		s.coming.push(minted[i])
 	}
 	s.placed += uint64(len(records))
