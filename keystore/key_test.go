@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"batpak/causal"
 )
@@ -184,4 +186,37 @@ func TestDestroyedKeyIsWipedAndRefusesItsHolders(t *testing.T) {
 	wantErr(t, err, ErrShredded)
 	_, err = k.Seal(nil, c.plaintext, c.aad, &c.nonce)
 	wantErr(t, err, ErrShredded)
+}
+
+func TestKeysThatNobodyHasAreWiped(t *testing.T) {
+	s := newStore(t, newDisk(t), Subject)
+	held := mintKey(t, s, subject("held"))
+	c := seal(t, held, "text")
+	for i := range 2 * slabKeys {
+		mintKey(t, s, subject(fmt.Sprint(i)))
+	}
+	must(t, s.Flush())
+	ciphers := s.opened.young[held.n+slabKeys].aead // of a key in another slab than the one that is held
+	full := s.slab.ciphers
+	own := held.aead
+	s.opened, s.slab = cache{}, nil
+	for range 1000 {
+		runtime.GC()
+		if reflect.ValueOf(ciphers).Elem().IsZero() && reflect.ValueOf(full[0]).Elem().IsZero() {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if !reflect.ValueOf(ciphers).Elem().IsZero() || !reflect.ValueOf(full[0]).Elem().IsZero() {
+		t.Error("keys that were collected are still in memory")
+	}
+	if reflect.ValueOf(own).Elem().IsZero() {
+		t.Error("a key that is held was wiped")
+	}
+	c.wantOpens(t, s)
+	got, err := held.Open(nil, c.ciphertext, c.aad, &c.nonce)
+	must(t, err)
+	if string(got) != "text" {
+		t.Errorf("opened %q", got)
+	}
 }

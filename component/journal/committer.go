@@ -135,14 +135,14 @@ func (c *committer) publish(s *segment, g *group, size int) {
 func (c *committer) room(n int64) (*segment, error) {
 	j := c.j
 	old := j.active()
-	if old.end+n <= old.size {
+	if old.end+n+segmentSlack <= old.size {
 		return old, nil
 	}
 	f, err := c.prep.take()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	if segmentStart+n > c.prep.size { // check and fits see to it that this cannot be
+	if segmentStart+n+segmentSlack > c.prep.size { // check and fits see to it that this cannot be
 		f.Close()
 		return nil, fmt.Errorf("journal: %w: a batch of %d bytes does not fit a segment", ErrStorage, n)
 	}

@@ -110,7 +110,7 @@
 //	1   length of the name, then the name
 //	4   CRC32C of all before
 //
-// A segment has a header, then zeros up to offset 4096, then frames, then zeros up to its size. The
+// A segment has a header, then zeros up to offset 4096, then frames, then zeros up to its size, at least 8. The
 // whole file is written with zeros and synced, header and all, before it gets its name, so a sync of
 // frames has no metadata to write.
 //
@@ -147,7 +147,7 @@
 //	64  Ed25519 over causal.AppendRootMessage of the group: the root of the Merkle tree over its event hashes
 //
 // A mark frame has no body. It is written when the journal is closed and when it is recovered, and
-// promises through its synced that everything before it is durable. After a torn write was cut off,
+// promises through its synced that everything before it is durable. Groups leave room for one in the segment. After a torn write was cut off,
 // a mark starts the next epoch, so that nothing of what was cut off can be taken for a frame again.
 //
 // An index file, of n events, has the events' positions in the segment from 0. Its header:

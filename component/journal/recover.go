@@ -255,7 +255,7 @@ func (s *segment) readAgain(ctx context.Context, first tail) error {
 // mark appends a mark frame, which promises that everything before it is durable, and syncs it.
 // In a segment without room it does nothing: the next one will promise.
 func (j *Journal) mark(s *segment) error {
-	if s.end+frameHeader > s.size {
+	if s.end+frameHeader+segmentTail > s.size {
 		return nil
 	}
 	b := make([]byte, frameHeader)

@@ -24,8 +24,10 @@ const (
 
 	segmentMagic  = "batpkseg"
 	formatVersion = 1
-	segmentHeader = 64   // bytes of header
-	segmentStart  = 4096 // offset of the first frame
+	segmentHeader = 64                        // bytes of header
+	segmentStart  = 4096                      // offset of the first frame
+	segmentTail   = 8                         // bytes at the end that stay zero, so that frames have an end
+	segmentSlack  = frameHeader + segmentTail // bytes that groups leave free, for a mark
 )
 
 // segment is one file of the log. Everything up to end is frames.
