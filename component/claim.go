@@ -2,7 +2,6 @@ package component
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -44,39 +43,18 @@ func checkUnanswered(ctx context.Context, cfg *Config, name string) error {
 // says that the journal is its own. It is called when the own service answers already: of two
 // nodes that start at the same time, at least one sees the other.
 func checkAlone(ctx context.Context, cfg *Config, name, id string) error {
-	subject, err := micro.ControlSubject(micro.InfoVerb, serviceName, "")
-	if err != nil {
-		return fmt.Errorf("component: %w", err)
-	}
-	inbox := cfg.Conn.NewRespInbox()
-	sub, err := cfg.Conn.SubscribeSync(inbox)
-	if err != nil {
-		return fmt.Errorf("component: gather services: %w", err)
-	}
-	defer sub.Unsubscribe()
-	if err := cfg.Conn.PublishRequest(subject, inbox, nil); err != nil {
-		return fmt.Errorf("component: gather services: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.ClaimWait)
 	defer cancel()
-	for {
-		msg, err := sub.NextMsgWithContext(ctx)
-		switch {
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders):
+	return eachService(ctx, cfg.Conn, func(info *micro.Info) error {
+		if info.ID == id || info.Metadata[metaJournal] != name {
 			return nil
-		case err != nil:
-			return fmt.Errorf("component: gather services: %w", err)
-		}
-		var info micro.Info
-		if json.Unmarshal(msg.Data, &info) != nil || info.ID == id || info.Metadata[metaJournal] != name {
-			continue
 		}
 		// Another prefix is another set of subjects.
 		if other, ok := info.Metadata[metaPrefix]; ok && other != cfg.Prefix {
-			continue
+			return nil
 		}
 		return fmt.Errorf("component: %w: %s: service %s of version %s", ErrJournalTaken, name, info.ID, info.Version)
-	}
+	})
 }
 
 // flushFor waits until the server has everything that was sent, within ctx and at most d.

@@ -6,34 +6,47 @@ import (
 	"strconv"
 
 	"batpak/causal"
+	"batpak/codec"
 )
 
 // drawing is a causal graph to be drawn, the newest event first: no event is above one that follows from it.
 type drawing struct {
 	events  []drawn
 	kinds   []causal.Kind // ascending
-	streams []causal.Stream
+	streams []lane
+}
+
+// lane is a stream of one of the journals.
+type lane struct {
+	causal.Stream
+	lineage causal.Lineage
 }
 
 // drawn is one event of a drawing.
 type drawn struct {
 	causal.Header
-	causes  []int // that are drawn too, by their place in it
-	hidden  int   // causes that are not
-	stream  int   // place of its stream among the drawing's
-	asked   bool  // the drawing is of what is around it
-	erased  bool  // its payload was
-	denied  bool  // it is what is left of an append that a gate denied
-	palette int   // place of its kind among the drawing's
+	causes  []int  // that are drawn too, by their place in it
+	hidden  int    // causes that are not
+	stream  int    // place of its stream among the drawing's
+	journal string // its name, when it is not of the journal that was asked
+	asked   bool   // the drawing is of what is around it
+	erased  bool   // its payload was
+	denied  bool   // it is what is left of an append that a gate denied
+	palette int    // place of its kind among the drawing's
 }
 
-// newDrawing orders events. Gone are the payload keys that were destroyed.
-func newDrawing(events []causal.Event, asked causal.EventID, gone map[causal.KeyID]bool) (*drawing, error) {
+// newDrawing orders events, which may be of several journals. The edges are every one between two of them. Gone are
+// the payload keys that were destroyed.
+func newDrawing(events []causal.Event, edges []codec.Edge, asked causal.EventID, gone map[causal.KeyID]bool) (*drawing, error) {
 	byID := make(map[causal.EventID]*causal.Event, len(events))
+	causes := make(map[causal.EventID][]causal.EventID, len(events))
+	for _, e := range edges {
+		causes[e.Effect] = append(causes[e.Effect], e.Cause)
+	}
 	vertices := make([]causal.Vertex, len(events))
 	for i := range events {
 		byID[events[i].ID] = &events[i]
-		vertices[i] = events[i].Vertex()
+		vertices[i] = causal.Vertex{ID: events[i].ID, Stream: events[i].Stream(), Causes: causes[events[i].ID]}
 	}
 	g, err := causal.NewGraph(vertices...)
 	if err != nil {
@@ -52,17 +65,17 @@ func newDrawing(events []causal.Event, asked causal.EventID, gone map[causal.Key
 			n.causes = append(n.causes, place[c])
 		}
 		slices.Sort(n.causes)
-		n.hidden = hiddenCauses(&h, byID)
+		n.hidden = distinctCauses(&h) - len(n.causes)
 		d.events[at] = n
 		d.kinds = append(d.kinds, h.Kind)
 	}
 	slices.Sort(d.kinds)
 	d.kinds = slices.Compact(d.kinds)
-	streams := make(map[causal.Stream]int)
+	streams := make(map[lane]int)
 	for i := range d.events {
 		n := &d.events[i]
 		n.palette = slices.Index(d.kinds, n.Kind)
-		s := n.Stream()
+		s := lane{n.Stream(), n.Lineage}
 		if _, ok := streams[s]; !ok {
 			streams[s] = len(d.streams)
 			d.streams = append(d.streams, s)
@@ -72,15 +85,38 @@ func newDrawing(events []causal.Event, asked causal.EventID, gone map[causal.Key
 	return d, nil
 }
 
-// hiddenCauses counts an event's causes that are not among those that are drawn, each once.
-func hiddenCauses(h *causal.Header, drawn map[causal.EventID]*causal.Event) (n int) {
-	for i, c := range h.Causes {
-		foreign := !c.Lineage.IsZero() && c.Lineage != h.Lineage
-		if (foreign || drawn[c.ID] == nil) && !slices.Contains(h.Causes[:i], c) {
-			n++
+// distinctCauses counts an event's causes, each once, whether its lineage is spelled out or not.
+func distinctCauses(h *causal.Header) int {
+	distinct := make(map[causal.Cause]bool, len(h.Causes))
+	for _, c := range h.Causes {
+		if c.Lineage.IsZero() {
+			c.Lineage = h.Lineage
+		}
+		distinct[c] = true
+	}
+	return len(distinct)
+}
+
+// name gives the events of other journals than one a name to be shown: that of their journal, or the beginning of its
+// lineage.
+func (d *drawing) name(own causal.Lineage, names map[causal.Lineage]string) {
+	for i := range d.events {
+		n := &d.events[i]
+		if n.Lineage == own {
+			continue
+		}
+		if n.journal = names[n.Lineage]; n.journal == "" {
+			n.journal = n.Lineage.String()[:8]
 		}
 	}
-	return n
+}
+
+// node is the event's name in a language for pictures: letters, digits and _.
+func (d *drawing) node(i int) string {
+	if n := &d.events[i]; n.journal == "" {
+		return fmt.Sprintf("e%d", n.Seq)
+	}
+	return fmt.Sprintf("x%d", i)
 }
 
 // sign is the event in one character.
@@ -98,7 +134,11 @@ func (n *drawn) sign() string {
 
 // label is what is said of the event beside its sign.
 func (n *drawn) label() string {
-	text := fmt.Sprintf("%d  %s  v%d  %s", n.Seq, printable(streamText(&n.Header)), n.Version, n.Kind)
+	seq := strconv.FormatUint(n.Seq, 10)
+	if n.journal != "" {
+		seq = n.journal + ":" + seq
+	}
+	text := fmt.Sprintf("%s  %s  v%d  %s", seq, printable(streamText(&n.Header)), n.Version, n.Kind)
 	return text + n.remarks()
 }
 

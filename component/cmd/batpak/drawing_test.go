@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"batpak/causal"
+	"batpak/codec"
 )
 
 var update = flag.Bool("update", false, "write the pictures in testdata anew")
@@ -50,7 +51,7 @@ func picture(t testing.TB) *drawing {
 	add("bill", 0, 0x3001, 4, 5)
 	add("order", 0, 0x1003, 4, 6, 7, 8)
 	add("order", 0, 0x1003, 9, 1)
-	d, err := newDrawing(events, id(4), map[causal.KeyID]bool{gone: true})
+	d, err := newDrawing(events, edgesOf(events), id(4), map[causal.KeyID]bool{gone: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +98,22 @@ func TestAGraphIsDrawnAsItWasBefore(t *testing.T) {
 	}
 }
 
+// edgesOf is every edge between two of the events, of one journal.
+func edgesOf(events []causal.Event) (edges []codec.Edge) {
+	there := make(map[causal.EventID]bool)
+	for i := range events {
+		there[events[i].ID] = true
+	}
+	for i := range events {
+		for _, c := range events[i].Vertex().Causes {
+			if there[c] {
+				edges = append(edges, codec.Edge{Cause: c, Effect: events[i].ID})
+			}
+		}
+	}
+	return edges
+}
+
 // webOf is a drawing of n events at random.
 func webOf(t testing.TB, r *rand.Rand, n int) *drawing {
 	t.Helper()
@@ -112,7 +129,7 @@ func webOf(t testing.TB, r *rand.Rand, n int) *drawing {
 		}
 		events = append(events, causal.Event{Header: h})
 	}
-	d, err := newDrawing(events, events[n/2].ID, nil)
+	d, err := newDrawing(events, edgesOf(events), events[n/2].ID, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

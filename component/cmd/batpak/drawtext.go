@@ -23,12 +23,12 @@ func drawDOT(out io.Writer, d *drawing) error {
 		case n.asked:
 			style = " penwidth=3"
 		}
-		fmt.Fprintf(w, "  e%d [label=\"%s\" tooltip=\"%s\" group=s%d fillcolor=\"%s\"%s]\n",
-			n.Seq, quote.Replace(n.label()), n.ID, n.stream, n.pale(), style)
+		fmt.Fprintf(w, "  %s [label=\"%s\" tooltip=\"%s\" group=s%d fillcolor=\"%s\"%s]\n",
+			d.node(i), quote.Replace(n.label()), n.ID, n.stream, n.pale(), style)
 	}
 	for i := range d.events {
 		for _, c := range d.events[i].causes {
-			fmt.Fprintf(w, "  e%d -> e%d\n", d.events[c].Seq, d.events[i].Seq)
+			fmt.Fprintf(w, "  %s -> %s\n", d.node(c), d.node(i))
 		}
 	}
 	fmt.Fprint(w, "}\n")
@@ -52,11 +52,11 @@ func drawMermaid(out io.Writer, d *drawing) error {
 		case n.asked:
 			open, shut = "([", "])"
 		}
-		fmt.Fprintf(w, "  e%d%s\"%s\"%s:::%s\n", n.Seq, open, quote.Replace(n.label()), shut, class)
+		fmt.Fprintf(w, "  %s%s\"%s\"%s:::%s\n", d.node(i), open, quote.Replace(n.label()), shut, class)
 	}
 	for i := range d.events {
 		for _, c := range d.events[i].causes {
-			fmt.Fprintf(w, "  e%d --> e%d\n", d.events[c].Seq, d.events[i].Seq)
+			fmt.Fprintf(w, "  %s --> %s\n", d.node(c), d.node(i))
 		}
 	}
 	for i := range d.kinds {

@@ -94,3 +94,31 @@ func TestGraphSaysWhatIsWrongWithItsCommandLine(t *testing.T) {
 		wantIn(t, r.err, tc.says)
 	}
 }
+
+func TestGraphFollowsCausesIntoOtherJournals(t *testing.T) {
+	t.Parallel()
+	s := serve(t, journalDir(t))
+	serve(t, journalDir(t), "--journal", "bank", "--url", s.url, "--onward", "none")
+	var paid struct{ ID, Lineage string }
+	if err := json.Unmarshal([]byte(s.run("", "append", "accounts/ada", "--journal", "bank", "--kind", "0x1001", "1", "--json")), &paid); err != nil {
+		t.Fatal(err)
+	}
+	s.run("", "append", "shop/ada", "--kind", "0x1002", "1", "--cause", paid.Lineage+"/"+paid.ID)
+	const alone, followed = "◉  1  shop/ada  v1  0x1002  +1\n", "◉  1  shop/ada  v1  0x1002\n●  bank:1  accounts/ada  v1  0x1001\n"
+	if got := s.run("", "graph", "1"); got != alone {
+		t.Errorf("without: %s", got)
+	}
+	if got := s.run("", "graph", "1", "--follow"); got != followed {
+		t.Errorf("with: %s", got)
+	}
+	wantIn(t, s.run("", "graph", "1", "--follow", "--format", "dot"), "x1 -> e1")
+	wantIn(t, s.run("", "graph", "1", "--follow", "--format", "mermaid"), "x1 --> e1")
+	wantIn(t, s.run("", "graph", "1", "--follow", "--json"), paid.ID)
+
+	s.run("", "append", "shop/ada", "--kind", "0x1002", "1", "--cause", "019a8c1e-0b5e-4c3a-9d51-3f6d2a9be001/"+paid.ID)
+	r := s.try("", "graph", "2", "--follow")
+	if r.code != exitDone || !strings.Contains(r.out, "+1") {
+		t.Errorf("%+v", r)
+	}
+	wantIn(t, r.err, paid.ID, "not drawn")
+}
