@@ -121,24 +121,29 @@ var errStop = errors.New("stop")
 // scanBudget bytes of log, or of what costs as much. The event is valid during the call only.
 func (j *Journal) visit(ctx context.Context, sel *codec.Selection, until uint64, f func(seq uint64, ev *causal.Event) bool) error {
 	v := visit{j: j, ctx: ctx, sel: sel, filters: filtersOf(sel), f: f, budget: scanBudget}
-	var err error
-	if len(v.filters) == 0 {
-		_, err = v.scan(sel.After, until)
+	if err := v.run(until); !errors.Is(err, errStop) {
+		return j.readable(err)
 	}
-	for after := sel.After; len(v.filters) > 0 && after < until && v.budget > 0 && err == nil; {
+	return nil
+}
+
+func (v *visit) run(until uint64) (err error) {
+	after := v.sel.After
+	if len(v.filters) == 0 {
+		_, err = v.scan(after, until)
+		return err
+	}
+	for after < until && v.budget > 0 && err == nil {
 		after, err = v.segment(after, until)
 	}
-	if errors.Is(err, errStop) {
-		return nil
-	}
-	return j.readable(err)
+	return err
 }
 
 // scan visits the events after one, up to until, and returns the last one that it looked at.
 func (v *visit) scan(after, until uint64) (uint64, error) {
 	sel := v.sel
 	whole := sel.Scope == "" && sel.Entity == "" && sel.Lane == nil && len(sel.Kinds) == 0 && sel.Subject == ""
-	return v.j.scan(v.ctx, after, until, v.budget, func(seq uint64, envelope []byte) error {
+	return v.j.scan(v.ctx, after, until, max(1, v.budget), func(seq uint64, envelope []byte) error {
 		v.budget -= len(envelope)
 		if whole {
 			v.ev.Envelope = envelope
@@ -162,7 +167,7 @@ func (v *visit) take(seq uint64) error {
 }
 
 // segment visits events of the segment that has the event after one, by its index, and returns the last one that
-// it looked at.
+// it looked at: at least one, whatever the budget.
 func (v *visit) segment(after, until uint64) (uint64, error) {
 	if err := v.ctx.Err(); err != nil {
 		return after, err
@@ -177,7 +182,7 @@ func (v *visit) segment(after, until uint64) (uint64, error) {
 		return after, err
 	}
 	var some [chunk]uint32
-	for v.budget > 0 {
+	for {
 		candidates, err := rarest.next(x, some[:0])
 		if err != nil {
 			return after, err
@@ -186,7 +191,7 @@ func (v *visit) segment(after, until uint64) (uint64, error) {
 		if i, _ := slices.BinarySearch(candidates, uint32(last+1-s.first)); i < len(candidates) {
 			candidates, more = candidates[:i], false
 		}
-		if after, err = v.look(s, x, after, candidates); err != nil || v.budget <= 0 {
+		if after, err = v.look(s, x, after, candidates); err != nil || v.budget <= 0 && len(candidates) > 0 {
 			return after, err
 		}
 		if !more {
@@ -196,7 +201,6 @@ func (v *visit) segment(after, until uint64) (uint64, error) {
 			return last, err
 		}
 	}
-	return after, nil
 }
 
 // choose returns the filter that the fewest events of a segment from a position on pass, as far as is cheap to tell.
@@ -206,7 +210,7 @@ func (v *visit) choose(x index, from uint32) (rarest filter, err error) {
 		if rarest != nil && least <= fewest*len(f) {
 			continue
 		}
-		v.budget = max(1, v.budget-lookUpCost*len(f)) // some of it is for the events: there has to be an end
+		v.budget -= lookUpCost * len(f)
 		n, all, err := f.start(x, from)
 		if err != nil {
 			return nil, err

@@ -3,7 +3,6 @@ package journal_test
 import (
 	"archive/tar"
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -11,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
-	"hash/fnv"
 	"io"
 	"log/slog"
 	"maps"
@@ -298,30 +296,7 @@ func TestTheFilesAreAsDocumented(t *testing.T) {
 		body := before[:len(before)-len(r.b)]
 		r.want(what+"'s checksum", r.u32(), crc(salts[firstSegment], binary.LittleEndian.AppendUint64(nil, uint64(at)), body))
 	}
-	type posting struct {
-		term uint64
-		pos  uint32
-	}
-	var postings []posting
-	for i := range n {
-		ev := &events[i]
-		kind := binary.LittleEndian.AppendUint16(nil, uint16(ev.Kind))
-		terms := []string{"\x01" + ev.Scope + "\x00" + ev.Entity, "\x03" + ev.Scope, "\x04" + ev.Entity, "\x05" + string(kind)}
-		if ev.Subject != "" {
-			terms = append(terms, "\x06"+ev.Subject)
-		}
-		if ev.Lane != 0 {
-			terms = append(terms, "\x07"+string(binary.LittleEndian.AppendUint32(nil, ev.Lane)))
-		}
-		for _, term := range terms {
-			h := fnv.New64a()
-			io.WriteString(h, term)
-			postings = append(postings, posting{h.Sum64(), uint32(i)})
-		}
-	}
-	slices.SortFunc(postings, func(a, b posting) int {
-		return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.pos, b.pos))
-	})
+	postings := postingsOf(events[:n])
 	block("header", func() {
 		r.want("magic", string(r.take(8)), "batpkidx")
 		r.want("format", r.u32(), 4)

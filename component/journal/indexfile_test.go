@@ -174,7 +174,7 @@ func TestAnImpossibleIndexIsRefused(t *testing.T) {
 	good := mem.encode(s)
 	l := layoutOf(5, mem.postings)
 	last := l.terms.at + int64(mem.postings-1)*12
-	lastTerm := binary.LittleEndian.Uint64(good[last:])
+	lastTerm, termBefore := binary.LittleEndian.Uint64(good[last:]), binary.LittleEndian.Uint64(good[last-12:])
 	positions := func(x *fileIndex, term uint64) error {
 		_, err := x.positions(nil, term, 0, math.MaxInt)
 		return err
@@ -201,8 +201,8 @@ func TestAnImpossibleIndexIsRefused(t *testing.T) {
 		"ids not ascending": {func(b []byte) { copy(b[l.ids.at+32:l.ids.at+48], b[l.ids.at+48:]) },
 			func(x *fileIndex) error { _, err := x.find(mem.ids[1]); return err }},
 		"a posting twice": {func(b []byte) { copy(b[last:last+12], b[last-12:]) },
-			func(x *fileIndex) error { return positions(x, lastTerm) }},
-		"terms not ascending": {func(b []byte) { clear(b[last : last+8]) },
+			func(x *fileIndex) error { return positions(x, termBefore) }},
+		"terms not ascending": {func(b []byte) { clear(b[l.terms.at+12 : l.terms.at+20]) },
 			func(x *fileIndex) error { return positions(x, lastTerm) }},
 		"position behind the events": {func(b []byte) { b[l.terms.at+8] = 5 },
 			func(x *fileIndex) error { return positions(x, 1) }},
