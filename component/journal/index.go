@@ -25,12 +25,19 @@ type index interface {
 type memIndex struct {
 	mu       sync.RWMutex
 	offsets  []uint32
-	ids      []causal.EventID    // ascending
-	terms    map[uint64][]uint32 // to positions, ascending
-	postings int                 // positions in terms
+	ids      []causal.EventID // ascending
+	terms    map[uint64]memTerm
+	lists    [][]uint32 // positions, ascending
+	postings int        // positions of all terms
 }
 
-func newMemIndex() *memIndex { return &memIndex{terms: make(map[uint64][]uint32)} }
+// memTerm is where the positions of a term are. Many have only one.
+type memTerm struct {
+	only uint32
+	list uint32 // the number in memIndex.lists, from 1; 0 when there is only one
+}
+
+func newMemIndex() *memIndex { return &memIndex{terms: make(map[uint64]memTerm)} }
 
 // indexEntry is what an index knows of one event.
 type indexEntry struct {
@@ -45,12 +52,38 @@ func (x *memIndex) add(entries ...indexEntry) {
 	for _, e := range entries {
 		pos := uint32(len(x.offsets))
 		for _, term := range e.terms {
-			x.terms[term] = append(x.terms[term], pos)
+			x.addTerm(term, pos)
 		}
 		x.postings += len(e.terms)
 		x.offsets = append(x.offsets, e.offset)
 		x.ids = append(x.ids, e.id)
 	}
+}
+
+func (x *memIndex) addTerm(term uint64, pos uint32) {
+	t, known := x.terms[term]
+	switch {
+	case !known:
+		x.terms[term] = memTerm{only: pos}
+	case t.list == 0:
+		x.lists = append(x.lists, []uint32{t.only, pos})
+		x.terms[term] = memTerm{list: uint32(len(x.lists))}
+	default:
+		list := &x.lists[t.list-1]
+		*list = append(*list, pos)
+	}
+}
+
+// of returns the positions of a term. Later ones go to memory beyond its length.
+func (x *memIndex) of(term uint64) []uint32 {
+	t, known := x.terms[term]
+	switch {
+	case !known:
+		return nil
+	case t.list == 0:
+		return []uint32{t.only}
+	}
+	return x.lists[t.list-1]
 }
 
 func (x *memIndex) count() int {
@@ -87,10 +120,10 @@ func (x *memIndex) tally(term uint64, from uint32, most int) (int, error) {
 	return min(most, len(x.from(term, from))), nil
 }
 
-// from returns the positions of a term that are not below one. Later additions go to memory beyond its length.
+// from returns the positions of a term that are not below one.
 func (x *memIndex) from(term uint64, from uint32) []uint32 {
 	x.mu.RLock()
-	list := x.terms[term]
+	list := x.of(term)
 	x.mu.RUnlock()
 	i, _ := slices.BinarySearch(list, from)
 	return list[i:]

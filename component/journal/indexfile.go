@@ -114,7 +114,7 @@ func (x *memIndex) encode(s *segment) []byte {
 	}
 	room := l.terms.perBlock()
 	for _, term := range slices.Sorted(maps.Keys(x.terms)) {
-		for _, pos := range x.terms[term] {
+		for _, pos := range x.of(term) {
 			b = binary.LittleEndian.AppendUint64(b, term)
 			b = binary.LittleEndian.AppendUint32(b, pos)
 			if room--; room == 0 {

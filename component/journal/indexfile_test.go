@@ -88,7 +88,7 @@ func compare(t *testing.T, mem *memIndex, x index) (refused []error) {
 	}
 	n := len(mem.ids)
 	for _, term := range terms {
-		list := mem.terms[term]
+		list := mem.of(term)
 		for _, from := range []int{0, 1, n / 2, n - 1, n} {
 			after := list[sort.Search(len(list), func(i int) bool { return int(list[i]) >= from }):]
 			for _, most := range []int{1, 2, 340, 341, math.MaxInt} {
