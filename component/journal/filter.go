@@ -20,7 +20,7 @@ const (
 	lookUpCost = 32 << 10 // looking up a term in an index file
 
 	chunk  = 256 // positions that are read of a term at a time
-	fewest = 8   // candidates that are read rather than another term looked up
+	fewest = 8   // events that are read rather than another term looked up
 )
 
 // filter is terms of which an event must have at least one.
@@ -108,6 +108,7 @@ type visit struct {
 	ctx     context.Context
 	sel     *codec.Selection
 	filters []filter
+	terms   int // of all filters
 	f       func(seq uint64, ev *causal.Event) bool
 	budget  int // bytes of log that it may still read, or what costs as much
 	ev      causal.Event
@@ -132,6 +133,9 @@ func (v *visit) run(until uint64) (err error) {
 	if len(v.filters) == 0 {
 		_, err = v.scan(after, until)
 		return err
+	}
+	for _, f := range v.filters {
+		v.terms += len(f)
 	}
 	for after < until && v.budget > 0 && err == nil {
 		after, err = v.segment(after, until)
@@ -177,6 +181,9 @@ func (v *visit) segment(after, until uint64) (uint64, error) {
 		return after, err
 	}
 	last := min(until, s.first+uint64(x.count())-1)
+	if last-after <= uint64(fewest*v.terms) {
+		return v.scan(after, last)
+	}
 	rarest, err := v.choose(x, uint32(after+1-s.first))
 	if err != nil {
 		return after, err
