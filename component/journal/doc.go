@@ -54,10 +54,10 @@
 //
 // The index knows which events of a segment are of a scope, an entity, a coordinate, a kind, a data subject, and
 // a lane other than 0. A read that asks for several of these looks up the one with the fewest events, and reads
-// those: a page costs a few blocks of the index of every segment that it passes (about the logarithm of what
-// the segment has, for each thing that is asked for), and the events that may match. Where those lie close together they are read
-// with what lies between. Lane 0 alone is looked for in the whole log. A page that has looked at much, as when
-// few events are of two common things at once, comes back with what it has.
+// those. So a page costs the events that may match, and a few blocks of the index of every segment that it
+// passes: about the logarithm of what is in there, for each thing that is asked for. Where events lie close
+// together they are read with what lies between. Lane 0 alone is looked for in the whole log. A page that has
+// looked at much, as when few events are of two common things at once, comes back with what it has.
 //
 // # Signing
 //

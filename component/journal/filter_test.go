@@ -161,7 +161,7 @@ func TestAFilteredPageReadsItsMatches(t *testing.T) {
 	o := journal.Options{Name: "filter", SegmentBytes: 1 << 20}
 	mount := faultfs.NewDisk(faultfs.POSIX).Mount()
 	j := openFS(t, mount, o)
-	const n, rare = 20_000, 1000 // each so many is a rare one
+	const n, rare = 20_000, 250 // each so many is a rare one
 	for i := 0; i < n; {
 		b := &journal.Batch{}
 		for range 500 {
