@@ -166,10 +166,11 @@ func TestAFilteredPageReadsItsMatches(t *testing.T) {
 		b := &journal.Batch{}
 		for range 500 {
 			a := large(fmt.Sprintf("e%d", i%100), 200)
-			if a.Kind = 0x1000; i%2 == 0 {
-				a.Kind = 0x1001
-			}
-			if i%rare == 0 {
+			a.Kind, a.Subject = causal.Kind(0x1000+i%2), "common"
+			switch i % rare {
+			case 1:
+				a.Kind = 0x1ffe
+			case 0:
 				a.Kind, a.Lane, a.Subject, a.Scope, a.Entity = 0x1fff, 9, "p", "rare", "one"
 			}
 			b.Events = append(b.Events, a)
@@ -189,10 +190,11 @@ func TestAFilteredPageReadsItsMatches(t *testing.T) {
 		"coordinate":                  {Scope: "rare", Entity: "one"},
 		"lane":                        {Lane: ptr(uint32(9))},
 		"kind":                        {Kinds: []causal.Kind{0x1fff}},
-		"kinds":                       {Kinds: []causal.Kind{0x1ffe, 0x1fff}},
+		"kinds":                       {Kinds: []causal.Kind{0x1ffd, 0x1fff}},
 		"subject":                     {Subject: "p"},
 		"lane 0 of a scope":           {Scope: "rare", Lane: ptr(uint32(0))},
 		"common kinds of a rare lane": {Kinds: []causal.Kind{0x1000, 0x1001, 0x1fff}, Lane: ptr(uint32(9))},
+		"a rare kind, common subject": {Kinds: []causal.Kind{0x1ffe}, Subject: "common"},
 		"a rare kind of a scope":      {Scope: "s", Kinds: []causal.Kind{0x1fff}},
 		"nothing":                     {Scope: "s", Kinds: []causal.Kind{0x1abc}},
 	} {
