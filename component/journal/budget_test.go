@@ -59,7 +59,7 @@ func TestAVisitEndsWithItsBudget(t *testing.T) {
 				t.Fatalf("budget %d: looked at %d events", budget, cost)
 			}
 		}
-		if found != 1 || looked > n/2 || budget == 1 && visits < n/8 {
+		if found != 1 || looked > n/2 || visits < n/32 { // the index alone takes nearly all of the largest one
 			t.Errorf("budget %d: found %d in %d visits that looked at %d", budget, found, visits, looked)
 		}
 	}
