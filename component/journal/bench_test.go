@@ -147,3 +147,50 @@ func BenchmarkGraph(b *testing.B) {
 		}
 	})
 }
+
+// Pages of 100 events among 200,000, in segments of about 45,000 with index files. Rare is one in 2,000, common every
+// second one.
+func BenchmarkFiltered(b *testing.B) {
+	dir := b.TempDir()
+	o := journal.Options{Name: "bench", SegmentBytes: 16 << 20}
+	j := openDir(b, dir, o)
+	data := payload(128)
+	for n := 0; n < 200_000; {
+		batch := &journal.Batch{}
+		for range 1000 {
+			a := journal.Append{Coordinate: causal.Coordinate{Scope: "bench", Entity: fmt.Sprintf("e%d", n%5000)}, Kind: causal.Kind(0x1000 + n%2), Data: data}
+			if n%2000 == 7 {
+				a.Scope, a.Kind, a.Subject = "rare", 0x1fff, "rare"
+			}
+			batch.Events = append(batch.Events, a)
+			n++
+		}
+		mustAppend(b, j, batch)
+	}
+	if err := j.Close(); err != nil {
+		b.Fatal(err)
+	}
+	j = openDir(b, dir, o)
+	for _, read := range []struct {
+		what string
+		sel  codec.Selection
+	}{
+		{"rare scope", codec.Selection{Scope: "rare"}},
+		{"rare kind", codec.Selection{Kinds: []causal.Kind{0x1fff}}},
+		{"rare subject", codec.Selection{Subject: "rare"}},
+		{"rare subject and common kind", codec.Selection{Subject: "rare", Kinds: []causal.Kind{0x1001, 0x1fff}}},
+		{"nobody", codec.Selection{Subject: "nobody"}},
+		{"entity", codec.Selection{Entity: "e77"}},
+		{"common kind", codec.Selection{Kinds: []causal.Kind{0x1001}}},
+		{"everything", codec.Selection{}},
+	} {
+		b.Run(read.what, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := j.Read(b.Context(), read.sel, 1<<20); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -98,9 +98,9 @@ func (c *committer) publish(s *segment, g *group, size int) {
 	c.entries = c.entries[:0]
 	for i := range g.events {
 		e := &g.events[i]
-		c.entries = append(c.entries, indexEntry{id: e.id, coord: coordinateHash(e.stream.Coordinate), offset: uint32(s.end) + uint32(e.off), causes: e.causes})
+		c.entries = append(c.entries, indexEntry{id: e.id, offset: uint32(s.end) + uint32(e.off), terms: e.terms})
 	}
-	s.index.(*memIndex).add(c.entries) // beyond visible, so nobody looks at them yet
+	s.index.(*memIndex).add(c.entries...) // beyond visible, so nobody looks at them yet
 	s.end += int64(size)
 
 	j.mu.Lock()

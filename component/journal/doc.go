@@ -50,6 +50,15 @@
 // segment from the cause's own on, a few blocks of each: a cause does not know how far its effects reach.
 // Causes in other journals are kept and shown, and lead nowhere here.
 //
+// # Filtered reads
+//
+// The index knows which events of a segment are of a scope, an entity, a coordinate, a kind, a data subject, and
+// a lane other than 0. A read that asks for several of these looks up the one with the fewest events, and reads
+// those. So a page costs the events that may match, and a few blocks of the index of every segment that it
+// passes: about the logarithm of what is in there, for each thing that is asked for. Where events lie close
+// together they are read with what lies between. Lane 0 alone is looked for in the whole log. A page that has
+// looked at much, as when few events are of two common things at once, comes back with what it has.
+//
 // # Signing
 //
 // With a signer, the sequencer grows the group's Merkle tree as it stages, the committer signs its root
@@ -153,7 +162,7 @@
 // An index file, of n events, has the events' positions in the segment from 0. Its header:
 //
 //	8   "batpkidx"
-//	4   format, 3
+//	4   format, 4
 //	4   n
 //	8   sequence of the first event
 //	8   the segment's salt
@@ -162,14 +171,25 @@
 //	4   m, the number of entries of the last list
 //	4   checksum
 //
-// Then four lists. Each is in blocks of as many entries as fit into 4096 bytes with the checksum that
+// Then three lists. Each is in blocks of as many entries as fit into 4096 bytes with the checksum that
 // follows them; the last block of a list is as short as its entries. Nothing lies between blocks.
 //
 //	4n  offset of each event's frame
 //	16n id of each event, ascending
-//	12n 64-bit FNV-1a of scope, 0x00, entity, then position; ascending
-//	12m 64-bit FNV-1a of the id of a cause, then position of the event that names it; ascending, each
-//	    once. Causes in other journals are not here
+//	12m 64-bit FNV-1a of a term, then position of an event that has it; ascending, each once
+//
+// The terms of an event, and what each is the hash of:
+//
+//	0x01, scope, 0x00, entity
+//	0x02, id of a cause; not of one in another journal
+//	0x03, scope
+//	0x04, entity
+//	0x05, kind (2 bytes)
+//	0x06, data subject, if it has one
+//	0x07, lane (4 bytes), if it is not 0
+//
+// So an event takes 68 bytes of an index, and 12 more for each of cause, subject and lane other than 0. Two terms
+// may have one hash, so whoever looks up a term looks at the events too.
 //
 // The checksum of a block, and of the header, is the CRC32C of salt, the block's offset in the file (8
 // bytes), block. So each read of a block is checked by itself, and one that comes from another place
@@ -273,6 +293,6 @@
 // # Memory
 //
 // Resident are the stream heads (about 120 bytes each with their names), the idempotency window
-// (about 50 bytes a key), and the index of the open segment (about 40 bytes an event, 70 a cause). Sealed segments
-// answer from their files.
+// (about 50 bytes a key), and the index of the open segment (40 to 80 bytes an event, the more the fewer an entity
+// has, and 25 to 50 a cause). Sealed segments answer from their files, a block of 4096 bytes at a time.
 package journal

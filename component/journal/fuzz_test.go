@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,11 +130,16 @@ func FuzzIndex(f *testing.F) {
 					t.Errorf("offset of %d of %d: %d, %v", pos, x.n, off, err)
 				}
 			}
-			for _, hash := range []uint64{0, 1, 1 << 63, ^uint64(0)} {
-				for what, ask := range map[string]func(uint64) ([]uint32, error){"coordinate": x.coordinate, "effects": x.effects} {
-					list, err := ask(hash)
-					if len(list) > x.n || !slices.IsSorted(list) || unexpected(err) {
-						t.Errorf("%s: %d of %d, %v", what, len(list), x.n, err)
+			for _, term := range []uint64{0, 1, ownTerm(3), 1 << 63, ^uint64(0)} {
+				for _, from := range []int{0, 1, x.n} {
+					for _, most := range []int{0, 1, 20, math.MaxInt} {
+						list, err := x.positions(nil, term, uint32(from), most)
+						if len(list) > min(x.n, most) || !slices.IsSorted(list) || unexpected(err) || len(list) > 0 && int(list[0]) < from {
+							t.Errorf("positions of term %d from %d: %d, at most %d of %d, %v", term, from, len(list), most, x.n, err)
+						}
+						if n, err := x.tally(term, uint32(from), most); n < 0 || n > most || n > x.terms.n || unexpected(err) {
+							t.Errorf("tally of term %d from %d: %d, at most %d of %d, %v", term, from, n, most, x.terms.n, err)
+						}
 					}
 				}
 			}
@@ -153,14 +159,14 @@ func unexpected(err error) bool {
 
 // mendIndex returns b as somebody would write it who knows the segment and the checksums.
 func mendIndex(b []byte, s *segment) []byte {
-	n, causes := 0, 0
+	n, postings := 0, 0
 	if len(b) > indexHeader {
-		causes = int(b[indexHeader-4])
+		postings = int(b[indexHeader-4])
 	}
-	for layoutOf(n+1, causes).size() <= int64(len(b)) {
+	for layoutOf(n+1, postings).size() <= int64(len(b)) {
 		n++
 	}
-	l := layoutOf(n, causes)
+	l := layoutOf(n, postings)
 	if int64(len(b)) < l.size() {
 		return b
 	}
@@ -170,7 +176,7 @@ func mendIndex(b []byte, s *segment) []byte {
 	binary.LittleEndian.PutUint32(b[12:], uint32(n))
 	binary.LittleEndian.PutUint64(b[16:], s.first)
 	copy(b[24:], s.salt[:])
-	binary.LittleEndian.PutUint32(b[64:], uint32(causes))
+	binary.LittleEndian.PutUint32(b[64:], uint32(postings))
 	sealIndex(b, l, s)
 	return b
 }
@@ -182,7 +188,7 @@ func sealIndex(b []byte, l layout, s *segment) {
 		binary.LittleEndian.PutUint32(b[end:], sumBlock(s.crc, off, b[off:end]))
 	}
 	seal(0, indexHeader)
-	for _, part := range []section{l.offsets, l.ids, l.postings, l.causes} {
+	for _, part := range []section{l.offsets, l.ids, l.terms} {
 		for i := range part.blocks() {
 			seal(part.offsetOf(i), part.size(i))
 		}

@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
-	"hash/fnv"
 	"io"
 	"log/slog"
 	"maps"
@@ -297,15 +296,16 @@ func TestTheFilesAreAsDocumented(t *testing.T) {
 		body := before[:len(before)-len(r.b)]
 		r.want(what+"'s checksum", r.u32(), crc(salts[firstSegment], binary.LittleEndian.AppendUint64(nil, uint64(at)), body))
 	}
+	postings := postingsOf(events[:n])
 	block("header", func() {
 		r.want("magic", string(r.take(8)), "batpkidx")
-		r.want("format", r.u32(), 3)
+		r.want("format", r.u32(), 4)
 		r.want("events", r.u32(), n)
 		r.want("first event", r.u64(), 1)
 		r.want("salt", r.take(8), salts[firstSegment])
 		r.want("first id", causal.EventID(r.take(16)), events[0].ID)
 		r.want("last id", causal.EventID(r.take(16)), events[n-1].ID)
-		r.want("causes", r.u32(), 0)
+		r.want("postings", r.u32(), len(postings))
 	})
 	block("offsets", func() {
 		for _, off := range offsets[firstSegment] {
@@ -316,22 +316,6 @@ func TestTheFilesAreAsDocumented(t *testing.T) {
 		for i := range n {
 			r.want("id", causal.EventID(r.take(16)), events[i].ID)
 		}
-	})
-	type posting struct {
-		hash uint64
-		pos  uint32
-	}
-	var postings []posting
-	for i := range n {
-		h := fnv.New64a()
-		io.WriteString(h, events[i].Scope+"\x00"+events[i].Entity)
-		postings = append(postings, posting{h.Sum64(), uint32(i)})
-	}
-	slices.SortStableFunc(postings, func(a, b posting) int {
-		if a.hash < b.hash {
-			return -1
-		}
-		return int(min(a.hash-b.hash, 1))
 	})
 	block("postings", func() {
 		for _, p := range postings {

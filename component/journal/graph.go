@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"batpak/causal"
@@ -135,19 +136,18 @@ func (v *visitor) around(ev *causal.Event) error {
 
 // effects takes what follows from the event with this sequence and id.
 func (v *visitor) effects(seq uint64, id causal.EventID) error {
-	hash := causeHash(id)
+	term := causeTerm(id)
 	for seq < v.visible {
 		s, x, err := v.j.segmentOf(seq + 1)
 		if err != nil {
 			return v.j.readable(err)
 		}
 		last := min(v.visible, s.first+uint64(x.count())-1)
-		positions, err := x.effects(hash)
+		positions, err := x.positions(nil, term, uint32(seq+1-s.first), math.MaxInt)
 		if err != nil {
 			return v.j.readable(err)
 		}
-		from, _ := slices.BinarySearch(positions, uint32(seq+1-s.first))
-		for _, pos := range positions[from:] {
+		for _, pos := range positions {
 			at := s.first + uint64(pos)
 			if at > last {
 				break
@@ -159,7 +159,7 @@ func (v *visitor) effects(seq uint64, id causal.EventID) error {
 			if err != nil {
 				return err
 			}
-			if !names(effect.Causes, id, effect.Lineage) { // another id may have its hash
+			if !names(effect.Causes, id, effect.Lineage) { // another id may have its term
 				continue
 			}
 			if !v.add(&effect) {

@@ -2,10 +2,8 @@ package journal_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -243,57 +241,6 @@ func TestAGraphDoesNotReadTheLogThrough(t *testing.T) {
 	// A frame may take two reads, and the next event that there was no room for one more.
 	if most := 2*len(p.Envelopes) + 2; len(p.Envelopes) > 60 || reads > most {
 		t.Errorf("%d reads of segments for %d events of %d", reads, len(p.Envelopes), len(events))
-	}
-}
-
-// The list of causes in an index file is to the byte what the package doc says.
-func TestTheIndexOfCausesIsAsDocumented(t *testing.T) {
-	t.Parallel()
-	dir := tempDir(t)
-	o := journal.Options{Name: "graph", SegmentBytes: small}
-	j := openDir(t, dir, o)
-	events := web(t, j, 120)
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	openDir(t, dir, o).Close()
-	b := files(t, dir)[strings.Replace(firstSegment, ".seg", ".idx", 1)]
-	n := int(binary.LittleEndian.Uint32(b[12:]))
-	m := int(binary.LittleEndian.Uint32(b[64:]))
-	type posting struct {
-		hash uint64
-		pos  uint32
-	}
-	var want, got []posting
-	for i := range n {
-		for _, c := range events[i].Causes {
-			if c.Lineage.IsZero() {
-				h := fnv.New64a()
-				h.Write(c.ID[:])
-				want = append(want, posting{h.Sum64(), uint32(i)})
-			}
-		}
-	}
-	slices.SortFunc(want, func(a, b posting) int {
-		switch {
-		case a.hash < b.hash || a.hash == b.hash && a.pos < b.pos:
-			return -1
-		case a == b:
-			return 0
-		}
-		return 1
-	})
-	want = slices.Compact(want)
-	list := b[len(b)-4-12*m : len(b)-4] // it is one block
-	for ; len(list) > 0; list = list[12:] {
-		got = append(got, posting{binary.LittleEndian.Uint64(list), binary.LittleEndian.Uint32(list[8:])})
-	}
-	if m == 0 || m > 341 || !slices.Equal(got, want) {
-		t.Errorf("%d entries: %v\nwant %v", m, got, want)
-	}
-	salt, at := b[24:32], len(b)-4-12*m
-	if sum := crc(salt, binary.LittleEndian.AppendUint64(nil, uint64(at)), b[at:len(b)-4]); sum != binary.LittleEndian.Uint32(b[len(b)-4:]) {
-		t.Error("checksum")
 	}
 }
 

@@ -14,6 +14,7 @@ type group struct {
 	buf     []byte // frames, whose headers the committer fills in
 	clear   []byte // the payloads of the sealed events, before they were sealed
 	events  []stagedEvent
+	terms   []uint64 // of the events
 	keys    []stagedKey
 	reqs    []*request       // in order; some were refused and have no events
 	tree    *causal.Tree     // over the events' hashes; nil when the journal does not sign
@@ -34,7 +35,7 @@ type stagedEvent struct {
 	size    int32         // of its envelope
 	clear   int32         // of its payload in the group's clear, when it is sealed
 	key     *keystore.Key // nil when it is not sealed
-	causes  []uint64      // hashes, for the index
+	terms   []uint64      // for the index; part of the group's
 	later   bool          // the stream has a staged event after this one
 	prev    stagedRef     // the stream's event before it, if that was staged too
 	prevSeq uint64        // sequence of the stream's event before it; what prev points to is gone once that is settled
@@ -117,6 +118,9 @@ func (g *group) reset() {
 	if cap(g.buf) > 2*groupBytes {
 		g.buf, g.clear = nil, nil
 	}
+	if cap(g.terms) > 16*groupEvents {
+		g.terms = nil
+	}
 	clear(g.events) // drops references to other groups
-	*g = group{buf: g.buf[:0], clear: g.clear[:0], events: g.events[:0], keys: g.keys[:0], renewed: g.renewed[:0]}
+	*g = group{buf: g.buf[:0], clear: g.clear[:0], events: g.events[:0], terms: g.terms[:0], keys: g.keys[:0], renewed: g.renewed[:0]}
 }

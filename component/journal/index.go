@@ -12,103 +12,78 @@ type index interface {
 	count() int
 	offset(pos int) (int64, error)               // of the event's frame
 	find(id causal.EventID) (pos int, err error) // ErrNotFound
-	// coordinate returns the positions, ascending, of the events whose coordinate has this hash.
-	// Another coordinate may share it. The slice is not to be changed.
-	coordinate(hash uint64) ([]uint32, error)
-	// effects is the same for the events that name a cause whose id has this hash.
-	effects(hash uint64) ([]uint32, error)
+	// positions returns the first positions, ascending and not below from, of the events that have a
+	// term: at most so many. When they are fewer, there are no more. Events of another term may be among
+	// them. It may use the memory of dst; what it returns is not to be changed.
+	positions(dst []uint32, term uint64, from uint32, most int) ([]uint32, error)
+	// tally is how many of them there are, counted no further than most.
+	tally(term uint64, from uint32, most int) (int, error)
 	span() (first, last causal.EventID) // zero when there are no events
-}
-
-// FNV-1a, 64 bits.
-const fnvOffset, fnvPrime = 14695981039346656037, 1099511628211
-
-// coordinateHash is FNV-1a over scope, 0x00, entity.
-func coordinateHash(c causal.Coordinate) uint64 {
-	h := uint64(fnvOffset)
-	for i := range len(c.Scope) {
-		h = (h ^ uint64(c.Scope[i])) * fnvPrime
-	}
-	h *= fnvPrime // the byte 0x00
-	for i := range len(c.Entity) {
-		h = (h ^ uint64(c.Entity[i])) * fnvPrime
-	}
-	return h
-}
-
-// causeHash is FNV-1a over the id.
-func causeHash(id causal.EventID) uint64 {
-	h := uint64(fnvOffset)
-	for _, b := range id {
-		h = (h ^ uint64(b)) * fnvPrime
-	}
-	return h
-}
-
-// causeHashes returns the hashes of an event's causes that are in its own journal; those in others
-// lead to nothing here.
-func causeHashes(h *causal.Header) []uint64 {
-	if len(h.Causes) == 0 {
-		return nil
-	}
-	hashes := make([]uint64, 0, len(h.Causes))
-	for _, c := range h.Causes {
-		if local(c, h.Lineage) {
-			hashes = append(hashes, causeHash(c.ID))
-		}
-	}
-	return hashes
-}
-
-// local says whether a cause is in the journal of this lineage.
-func local(c causal.Cause, lineage causal.Lineage) bool {
-	return c.Lineage.IsZero() || c.Lineage == lineage
 }
 
 // memIndex is the index of a segment that still grows. The committer adds; anyone reads.
 type memIndex struct {
-	mu      sync.RWMutex
-	offsets []uint32
-	ids     []causal.EventID    // ascending
-	byCoord map[uint64][]uint32 // coordinate hash to positions
-	byCause map[uint64][]uint32 // cause hash to positions
-	causes  int                 // positions in byCause
+	mu       sync.RWMutex
+	offsets  []uint32
+	ids      []causal.EventID // ascending
+	terms    map[uint64]memTerm
+	lists    [][]uint32 // positions, ascending
+	postings int        // positions of all terms
 }
 
-func newMemIndex() *memIndex {
-	return &memIndex{byCoord: make(map[uint64][]uint32), byCause: make(map[uint64][]uint32)}
+// memTerm is where the positions of a term are. Many have only one.
+type memTerm struct {
+	only uint32
+	list uint32 // the number in memIndex.lists, from 1; 0 when there is only one
 }
+
+func newMemIndex() *memIndex { return &memIndex{terms: make(map[uint64]memTerm)} }
 
 // indexEntry is what an index knows of one event.
 type indexEntry struct {
 	id     causal.EventID
-	coord  uint64
-	offset uint32
-	causes []uint64 // hashes
+	offset uint32   // of its frame
+	terms  []uint64 // each once
 }
 
-// entryOf is the entry of an event whose frame is at an offset.
-func entryOf(h *causal.Header, offset int64) indexEntry {
-	return indexEntry{id: h.ID, coord: coordinateHash(h.Coordinate), offset: uint32(offset), causes: causeHashes(h)}
-}
-
-func (x *memIndex) add(entries []indexEntry) {
+func (x *memIndex) add(entries ...indexEntry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, e := range entries {
 		pos := uint32(len(x.offsets))
-		x.byCoord[e.coord] = append(x.byCoord[e.coord], pos)
-		for _, cause := range e.causes {
-			list := x.byCause[cause]
-			if n := len(list); n > 0 && list[n-1] == pos {
-				continue // the same cause twice
-			}
-			x.byCause[cause] = append(list, pos)
-			x.causes++
+		for _, term := range e.terms {
+			x.addTerm(term, pos)
 		}
+		x.postings += len(e.terms)
 		x.offsets = append(x.offsets, e.offset)
 		x.ids = append(x.ids, e.id)
 	}
+}
+
+func (x *memIndex) addTerm(term uint64, pos uint32) {
+	t, known := x.terms[term]
+	switch {
+	case !known:
+		x.terms[term] = memTerm{only: pos}
+	case t.list == 0:
+		x.lists = append(x.lists, []uint32{t.only, pos})
+		x.terms[term] = memTerm{list: uint32(len(x.lists))}
+	default:
+		list := &x.lists[t.list-1]
+		*list = append(*list, pos)
+	}
+}
+
+// of returns the positions of a term. Later ones go to memory beyond its length.
+func (x *memIndex) of(term uint64) []uint32 {
+	t, known := x.terms[term]
+	switch {
+	case !known:
+		return nil
+	case t.list == 0:
+		return []uint32{t.only}
+	}
+	return x.lists[t.list-1]
 }
 
 func (x *memIndex) count() int {
@@ -136,16 +111,22 @@ func (x *memIndex) find(id causal.EventID) (int, error) {
 	return pos, nil
 }
 
-func (x *memIndex) coordinate(hash uint64) ([]uint32, error) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return slices.Clip(x.byCoord[hash]), nil // later additions go to memory beyond its length
+func (x *memIndex) positions(_ []uint32, term uint64, from uint32, most int) ([]uint32, error) {
+	list := x.from(term, from)
+	return slices.Clip(list[:min(most, len(list))]), nil
 }
 
-func (x *memIndex) effects(hash uint64) ([]uint32, error) {
+func (x *memIndex) tally(term uint64, from uint32, most int) (int, error) {
+	return min(most, len(x.from(term, from))), nil
+}
+
+// from returns the positions of a term that are not below one.
+func (x *memIndex) from(term uint64, from uint32) []uint32 {
 	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return slices.Clip(x.byCause[hash]), nil
+	list := x.of(term)
+	x.mu.RUnlock()
+	i, _ := slices.BinarySearch(list, from)
+	return list[i:]
 }
 
 func (x *memIndex) span() (first, last causal.EventID) {

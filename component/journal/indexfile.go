@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"maps"
+	"math"
 	"os"
 	"slices"
+	"sort"
 	"sync"
 
 	"batpak/causal"
@@ -17,7 +19,7 @@ import (
 
 const (
 	indexMagic  = "batpkidx"
-	indexFormat = 3
+	indexFormat = 4
 	indexHeader = 68 // bytes of header, without its checksum
 	indexBlock  = 4096
 	blockSum    = 4 // bytes of checksum at the end of a block
@@ -51,18 +53,17 @@ func (s section) end() int64 {
 	return s.at + int64(s.n)*int64(s.width) + int64(s.blocks())*blockSum
 }
 
-// layout is where the sections of the index of n events with so many causes are.
-type layout struct{ offsets, ids, postings, causes section }
+// layout is where the sections of the index of n events with so many postings are.
+type layout struct{ offsets, ids, terms section }
 
-func layoutOf(n, causes int) (l layout) {
+func layoutOf(n, postings int) (l layout) {
 	l.offsets = section{at: indexHeader + blockSum, width: 4, n: n}
 	l.ids = section{at: l.offsets.end(), width: 16, n: n}
-	l.postings = section{at: l.ids.end(), width: 12, n: n}
-	l.causes = section{at: l.postings.end(), width: 12, n: causes}
+	l.terms = section{at: l.ids.end(), width: 12, n: postings}
 	return l
 }
 
-func (l layout) size() int64 { return l.causes.end() }
+func (l layout) size() int64 { return l.terms.end() }
 
 // sumBlock is the checksum of a block at an offset. salt is the CRC32C of the segment's salt.
 func sumBlock(salt uint32, off int64, b []byte) uint32 {
@@ -79,7 +80,7 @@ func (x *memIndex) encode(s *segment) []byte {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	n := len(x.offsets)
-	l := layoutOf(n, x.causes)
+	l := layoutOf(n, x.postings)
 	b := make([]byte, 0, l.size())
 	start := 0
 	seal := func() {
@@ -97,7 +98,7 @@ func (x *memIndex) encode(s *segment) []byte {
 	}
 	b = append(b, first[:]...)
 	b = append(b, last[:]...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(x.causes))
+	b = binary.LittleEndian.AppendUint32(b, uint32(x.postings))
 	seal()
 	for offsets := range slices.Chunk(x.offsets, l.offsets.perBlock()) {
 		for _, off := range offsets {
@@ -111,21 +112,19 @@ func (x *memIndex) encode(s *segment) []byte {
 		}
 		seal()
 	}
-	for _, postings := range []map[uint64][]uint32{x.byCoord, x.byCause} {
-		room := l.postings.perBlock()
-		for _, h := range slices.Sorted(maps.Keys(postings)) {
-			for _, pos := range postings[h] {
-				b = binary.LittleEndian.AppendUint64(b, h)
-				b = binary.LittleEndian.AppendUint32(b, pos)
-				if room--; room == 0 {
-					seal()
-					room = l.postings.perBlock()
-				}
+	room := l.terms.perBlock()
+	for _, term := range slices.Sorted(maps.Keys(x.terms)) {
+		for _, pos := range x.of(term) {
+			b = binary.LittleEndian.AppendUint64(b, term)
+			b = binary.LittleEndian.AppendUint32(b, pos)
+			if room--; room == 0 {
+				seal()
+				room = l.terms.perBlock()
 			}
 		}
-		if start < len(b) {
-			seal()
-		}
+	}
+	if start < len(b) {
+		seal()
 	}
 	return b
 }
@@ -279,49 +278,96 @@ func findID(p []byte, id causal.EventID) (pos int, err error) {
 	return pos, err
 }
 
-func (x *fileIndex) coordinate(hash uint64) ([]uint32, error) { return x.lookUp(x.postings, hash) }
+// posting is an entry of the list of terms.
+type posting struct {
+	term uint64
+	pos  uint32
+}
 
-func (x *fileIndex) effects(hash uint64) ([]uint32, error) { return x.lookUp(x.causes, hash) }
+func postingAt(p []byte) posting {
+	return posting{binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint32(p[8:])}
+}
 
-// lookUp looks for the first block that may have the hash, and goes on from there for as long as there
-// may be more.
-func (x *fileIndex) lookUp(s section, hash uint64) ([]uint32, error) {
-	buf := blocks.Get().(*block)
-	defer blocks.Put(buf)
-	lo, hi := 0, s.blocks()
+func (p posting) before(q posting) bool { return p.term < q.term || p.term == q.term && p.pos < q.pos }
+
+// seek returns the first block, of those from lo up to hi, whose last entry is not before want; hi if none is.
+func (x *fileIndex) seek(lo, hi int, want posting, buf *block) (int, error) {
 	for lo < hi {
 		mid := (lo + hi) / 2
-		p, err := x.read(s, mid, buf)
+		p, err := x.read(x.terms, mid, buf)
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
-		if binary.LittleEndian.Uint64(p[len(p)-12:]) < hash {
+		if postingAt(p[len(p)-12:]).before(want) {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
-	var positions []uint32
-	last, next := uint64(0), uint32(0) // the least that may follow
-	for b := lo; b < s.blocks(); b++ {
-		p, err := x.read(s, b, buf)
+	return lo, nil
+}
+
+func (x *fileIndex) positions(dst []uint32, term uint64, from uint32, most int) ([]uint32, error) {
+	buf := blocks.Get().(*block)
+	defer blocks.Put(buf)
+	want := posting{term, from}
+	b, err := x.seek(0, x.terms.blocks(), want, buf)
+	if err != nil {
+		return nil, err
+	}
+	list := dst[:0]
+	var next posting // the least that may follow
+	for ; b < x.terms.blocks() && len(list) < most; b++ {
+		p, err := x.read(x.terms, b, buf)
 		if err != nil {
 			return nil, err
 		}
 		for ; len(p) > 0; p = p[12:] {
-			h, pos := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint32(p[8:])
+			e := postingAt(p)
 			switch {
-			case h < last || h == last && pos < next:
-				return nil, x.unusable(s.offsetOf(b), errBlockOrder)
-			case int64(pos) >= int64(x.n):
-				return nil, x.unusable(s.offsetOf(b), errBlockRange)
-			case h > hash:
-				return positions, nil
-			case h == hash:
-				positions = append(positions, pos)
+			case e.before(next):
+				return nil, x.unusable(x.terms.offsetOf(b), errBlockOrder)
+			case int64(e.pos) >= int64(x.n):
+				return nil, x.unusable(x.terms.offsetOf(b), errBlockRange)
+			case e.term > term || len(list) == most:
+				return list, nil
+			case !e.before(want):
+				list = append(list, e.pos)
 			}
-			last, next = h, pos+1
+			next = posting{e.term, e.pos + 1}
 		}
 	}
-	return positions, nil
+	return list, nil
+}
+
+func (x *fileIndex) tally(term uint64, from uint32, most int) (int, error) {
+	buf := blocks.Get().(*block)
+	defer blocks.Put(buf)
+	first, b, err := x.rank(0, x.terms.blocks(), posting{term, from}, buf)
+	if err != nil || first == x.terms.n {
+		return 0, err
+	}
+	hi := x.terms.blocks()
+	if most < x.terms.n-first {
+		hi = (first+most)/x.terms.perBlock() + 1
+	}
+	end, _, err := x.rank(b, hi, posting{term, math.MaxUint32}, buf)
+	return min(most, max(0, end-first)), err
+}
+
+// rank returns how many entries are before want, and the block of the first that is not, of the blocks from
+// lo up to hi.
+func (x *fileIndex) rank(lo, hi int, want posting, buf *block) (n, b int, err error) {
+	if b, err = x.seek(lo, hi, want, buf); err != nil {
+		return 0, b, err
+	}
+	if b == hi {
+		return min(hi*x.terms.perBlock(), x.terms.n), b, nil
+	}
+	p, err := x.read(x.terms, b, buf)
+	if err != nil {
+		return 0, b, err
+	}
+	i := sort.Search(len(p)/12, func(i int) bool { return !postingAt(p[i*12:]).before(want) })
+	return b*x.terms.perBlock() + i, b, nil
 }

@@ -4,39 +4,46 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"testing"
 
 	"batpak/causal"
 	"batpak/faultfs"
 )
 
-// indexed is a segment of n events, of seven coordinates and one that has every third event, and
-// its index. Every second event has the two before it as causes, and the first one. The segment has no
-// file.
+// indexed is a segment of n events, of seven terms and one that every third event has, and its index. Each
+// has a term that no other has, and every second event has the two before it as causes, and the first one.
+// The segment has no file.
 func indexed(n int) (*segment, *memIndex) {
 	s := &segment{name: segmentName(1), first: 1, size: 1 << 20, salt: [8]byte{1, 2, 3}}
 	s.crc = crc32.Checksum(s.salt[:], castagnoli)
 	x := newMemIndex()
 	var ids causal.IDs
 	for i := range n {
-		coord := uint64(i%7) << 61
+		common := uint64(i%7) << 61
 		if i%3 == 0 {
-			coord = 1
+			common = 1
 		}
-		e := indexEntry{id: ids.Next(1000 + uint64(i/10)), coord: coord, offset: segmentStart + 64*uint32(i)}
+		e := indexEntry{id: ids.Next(1000 + uint64(i/10)), offset: segmentStart + 64*uint32(i), terms: []uint64{common, ownTerm(i)}}
 		if i%2 == 1 {
 			for _, cause := range []int{i - 1, max(i-2, 0), 0} {
-				e.causes = append(e.causes, causeHash(x.ids[cause]))
+				if term := causeTerm(x.ids[cause]); !slices.Contains(e.terms, term) {
+					e.terms = append(e.terms, term)
+				}
 			}
 		}
-		x.add([]indexEntry{e})
+		x.add(e)
 	}
 	return s, x
 }
+
+func ownTerm(i int) uint64 { return 1<<62 + uint64(i)<<8 }
 
 // writeIndexFile makes b the index file of s, and opens it.
 func writeIndexFile(t *testing.T, fsys faultfs.FS, dir string, s *segment, b []byte) (*fileIndex, error) {
@@ -75,21 +82,23 @@ func compare(t *testing.T, mem *memIndex, x index) (refused []error) {
 		_, err = x.find(id)
 		check(errors.Is(err, ErrNotFound), "an id that is not there", err)
 	}
-	hashes := []uint64{0, 2, 3 << 60, ^uint64(0)}
-	for h := range mem.byCoord {
-		hashes = append(hashes, h, h+1)
+	terms := []uint64{0, 2, 3 << 60, ^uint64(0)}
+	for term := range mem.terms {
+		terms = append(terms, term, term+1)
 	}
-	for _, h := range hashes {
-		got, err := x.coordinate(h)
-		check(err == nil && slices.Equal(got, mem.byCoord[h]), "a coordinate", err)
-	}
-	hashes = []uint64{0, ^uint64(0)}
-	for h := range mem.byCause {
-		hashes = append(hashes, h, h+1)
-	}
-	for _, h := range hashes {
-		got, err := x.effects(h)
-		check(err == nil && slices.Equal(got, mem.byCause[h]), "an effect", err)
+	n := len(mem.ids)
+	for _, term := range terms {
+		list := mem.of(term)
+		for _, from := range []int{0, 1, n / 2, n - 1, n} {
+			after := list[sort.Search(len(list), func(i int) bool { return int(list[i]) >= from }):]
+			for _, most := range []int{1, 2, 340, 341, math.MaxInt} {
+				want := after[:min(most, len(after))]
+				got, err := x.positions(nil, term, uint32(from), most)
+				check(err == nil && slices.Equal(got, want), fmt.Sprintf("positions of term %d from %d", term, from), err)
+				count, err := x.tally(term, uint32(from), most)
+				check(err == nil && count == len(want), fmt.Sprintf("the tally of term %d from %d", term, from), err)
+			}
+		}
 	}
 	return refused
 }
@@ -102,7 +111,7 @@ func TestAnIndexFileAnswersAsTheMemoryDid(t *testing.T) {
 	for _, n := range []int{1, 2, 254, 255, 256, 341, 342, 510, 1023, 1024, 3000} {
 		s, mem := indexed(n)
 		b := mem.encode(s)
-		if want := layoutOf(n, mem.causes).size(); int64(len(b)) != want {
+		if want := layoutOf(n, mem.postings).size(); int64(len(b)) != want {
 			t.Fatalf("%d events: %d bytes, want %d", n, len(b), want)
 		}
 		x, err := writeIndexFile(t, fsys, dir, s, b)
@@ -140,7 +149,7 @@ func TestAnIndexBlockBelongsToItsPlace(t *testing.T) {
 	fsys, dir := fuzzDir(t)
 	s, mem := indexed(600)
 	good := mem.encode(s)
-	ids := layoutOf(600, mem.causes).ids
+	ids := layoutOf(600, mem.postings).ids
 	other := *s
 	other.crc++
 	foreign := mem.encode(&other)
@@ -163,37 +172,40 @@ func TestAnImpossibleIndexIsRefused(t *testing.T) {
 	fsys, dir := fuzzDir(t)
 	s, mem := indexed(5)
 	good := mem.encode(s)
-	l := layoutOf(5, mem.causes)
-	last := l.postings.at + 4*12
-	lastCause := binary.LittleEndian.Uint64(good[l.causes.at+int64(mem.causes-1)*12:])
+	l := layoutOf(5, mem.postings)
+	last := l.terms.at + int64(mem.postings-1)*12
+	lastTerm, termBefore := binary.LittleEndian.Uint64(good[last:]), binary.LittleEndian.Uint64(good[last-12:])
+	positions := func(x *fileIndex, term uint64) error {
+		_, err := x.positions(nil, term, 0, math.MaxInt)
+		return err
+	}
 	for what, tc := range map[string]struct {
 		edit func(b []byte)
 		ask  func(x *fileIndex) error // nil when it does not open
 	}{
-		"magic":              {edit: func(b []byte) { b[0]++ }},
-		"format 1":           {edit: func(b []byte) { b[8] = 1 }},
-		"format 2":           {edit: func(b []byte) { b[8] = 2 }},
-		"more causes":        {edit: func(b []byte) { b[64]++ }},
-		"causes by millions": {edit: func(b []byte) { binary.LittleEndian.PutUint32(b[64:], ^uint32(0)) }},
-		"more events":        {edit: func(b []byte) { b[12]++ }},
-		"events by millions": {edit: func(b []byte) { binary.LittleEndian.PutUint32(b[12:], ^uint32(0)) }},
-		"first event":        {edit: func(b []byte) { b[16]++ }},
-		"salt":               {edit: func(b []byte) { b[24]++ }},
-		"span":               {edit: func(b []byte) { b[32] = 0xff }},
+		"magic":                {edit: func(b []byte) { b[0]++ }},
+		"format 1":             {edit: func(b []byte) { b[8] = 1 }},
+		"format 2":             {edit: func(b []byte) { b[8] = 2 }},
+		"format 3":             {edit: func(b []byte) { b[8] = 3 }},
+		"more postings":        {edit: func(b []byte) { b[64]++ }},
+		"postings by millions": {edit: func(b []byte) { binary.LittleEndian.PutUint32(b[64:], ^uint32(0)) }},
+		"more events":          {edit: func(b []byte) { b[12]++ }},
+		"events by millions":   {edit: func(b []byte) { binary.LittleEndian.PutUint32(b[12:], ^uint32(0)) }},
+		"first event":          {edit: func(b []byte) { b[16]++ }},
+		"salt":                 {edit: func(b []byte) { b[24]++ }},
+		"span":                 {edit: func(b []byte) { b[32] = 0xff }},
 		"offset before the frames": {func(b []byte) { binary.LittleEndian.PutUint32(b[l.offsets.at:], 8) },
 			func(x *fileIndex) error { _, err := x.offset(0); return err }},
 		"offset behind the segment": {func(b []byte) { binary.LittleEndian.PutUint32(b[l.offsets.at:], uint32(s.size)) },
 			func(x *fileIndex) error { _, err := x.offset(0); return err }},
 		"ids not ascending": {func(b []byte) { copy(b[l.ids.at+32:l.ids.at+48], b[l.ids.at+48:]) },
 			func(x *fileIndex) error { _, err := x.find(mem.ids[1]); return err }},
-		"postings not ascending": {func(b []byte) { copy(b[last:last+12], b[last-12:]) },
-			func(x *fileIndex) error { _, err := x.coordinate(2 << 61); return err }},
-		"position behind the events": {func(b []byte) { b[l.postings.at+8] = 5 },
-			func(x *fileIndex) error { _, err := x.coordinate(1); return err }},
-		"effects not ascending": {func(b []byte) { clear(b[l.causes.at+12 : l.causes.at+20]) },
-			func(x *fileIndex) error { _, err := x.effects(lastCause); return err }},
-		"effect behind the events": {func(b []byte) { b[l.causes.at+8] = 5 },
-			func(x *fileIndex) error { _, err := x.effects(lastCause); return err }},
+		"a posting twice": {func(b []byte) { copy(b[last:last+12], b[last-12:]) },
+			func(x *fileIndex) error { return positions(x, termBefore) }},
+		"terms not ascending": {func(b []byte) { clear(b[l.terms.at+12 : l.terms.at+20]) },
+			func(x *fileIndex) error { return positions(x, lastTerm) }},
+		"position behind the events": {func(b []byte) { b[l.terms.at+8] = 5 },
+			func(x *fileIndex) error { return positions(x, 1) }},
 	} {
 		b := bytes.Clone(good)
 		tc.edit(b)

@@ -63,6 +63,12 @@ func byIndex(j *journal.Journal, events []causal.Event) error {
 			return fmt.Errorf("event %d has %d effects: %w", ev.Seq, len(p.Edges), err)
 		}
 	}
+	kinds := []causal.Kind{0x1001, 0x1fff}
+	for _, sel := range []codec.Selection{{Scope: "s"}, {Entity: "fill1"}, {Kinds: kinds}, {Scope: "s", Entity: "fill2", Kinds: kinds}, {Subject: "nobody"}} {
+		if err := readsLike(j, sel, events); err != nil {
+			return err
+		}
+	}
 	streams[stream("nothing")] = nil
 	for s, want := range streams {
 		var got []uint64
@@ -75,6 +81,26 @@ func byIndex(j *journal.Journal, events []causal.Event) error {
 		if !slices.Equal(got, want) {
 			return fmt.Errorf("stream %s has events %v, want %v", s, got, want)
 		}
+	}
+	return nil
+}
+
+// readsLike says how Events differs from what a selection means.
+func readsLike(j *journal.Journal, sel codec.Selection, events []causal.Event) error {
+	var got, want []uint64
+	for i := range events {
+		if selects(sel, &events[i]) {
+			want = append(want, events[i].Seq)
+		}
+	}
+	for ev, err := range j.Events(context.Background(), sel) {
+		if err != nil {
+			return fmt.Errorf("events that match %+v: %w", sel, err)
+		}
+		got = append(got, ev.Seq)
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("events %v match %+v, want %v", got, sel, want)
 	}
 	return nil
 }
@@ -136,6 +162,9 @@ func TestADamagedIndexHidesNothing(t *testing.T) {
 				if want := min(1, len(events)-int(of[i].Seq)); err != nil || len(p.Edges) != want {
 					t.Errorf("flip at %d, %s: event %d has %d effects, %v", off, what, of[i].Seq, len(p.Edges), err)
 				}
+			}
+			if err := readsLike(j, codec.Selection{Entity: "fill1"}, events); err != nil {
+				t.Errorf("flip at %d, %s: %v", off, what, err)
 			}
 			if _, err := audit(j); err != nil {
 				t.Errorf("flip at %d, %s: %v", off, what, err)

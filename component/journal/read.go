@@ -7,16 +7,12 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"slices"
 	"sort"
 	"sync"
 
 	"batpak/causal"
 	"batpak/codec"
 )
-
-// scanBudget is how many bytes of log a filtered page reads before it comes back with less.
-const scanBudget = 32 << 20
 
 // keptFrame is the largest buffer, in bytes, that is kept for the next frame.
 const keptFrame = 64 << 10
@@ -271,89 +267,4 @@ func (j *Journal) events(ctx context.Context, sel codec.Selection, until uint64)
 			}
 		}
 	}
-}
-
-// errStop ends a scan from within.
-var errStop = errors.New("stop")
-
-// visit calls f with the events after sel.After, up to until, that sel selects, and with nil for
-// the sequences where it has moved on without one. It reads at most scanBudget bytes that do not
-// match, and ends when f returns false. The event is valid during the call only.
-func (j *Journal) visit(ctx context.Context, sel *codec.Selection, until uint64, f func(seq uint64, ev *causal.Event) bool) error {
-	if sel.Scope != "" && sel.Entity != "" {
-		return j.visitCoordinate(ctx, sel, until, f)
-	}
-	var ev causal.Event
-	whole := sel.Scope == "" && sel.Entity == "" && sel.Lane == nil && len(sel.Kinds) == 0 && sel.Subject == ""
-	_, err := j.scan(ctx, sel.After, until, scanBudget, func(seq uint64, envelope []byte) error {
-		found := &ev
-		if whole {
-			ev.Envelope = envelope
-		} else if err := codec.DecodeEnvelopeInto(envelope, &ev); err != nil {
-			return fmt.Errorf("journal: event %d: %w", seq, err)
-		} else if !matches(&ev, sel) {
-			found = nil
-		}
-		if !f(seq, found) {
-			return errStop
-		}
-		return nil
-	})
-	if errors.Is(err, errStop) {
-		return nil
-	}
-	return err
-}
-
-// visitCoordinate is visit for one coordinate, by the index.
-func (j *Journal) visitCoordinate(ctx context.Context, sel *codec.Selection, until uint64, f func(seq uint64, ev *causal.Event) bool) error {
-	hash := coordinateHash(causal.Coordinate{Scope: sel.Scope, Entity: sel.Entity})
-	buf := frameBuffers.Get().(*[]byte)
-	defer frameBuffers.Put(buf)
-	var ev causal.Event
-	for after := sel.After; after < until; {
-		s, x, err := j.segmentOf(after + 1)
-		if err != nil {
-			return j.readable(err)
-		}
-		last := min(until, s.first+uint64(x.count())-1)
-		positions, err := x.coordinate(hash)
-		if err != nil {
-			return j.readable(err)
-		}
-		from, _ := slices.BinarySearch(positions, uint32(after+1-s.first))
-		for _, pos := range positions[from:] {
-			seq := s.first + uint64(pos)
-			if seq > last {
-				break
-			}
-			_, off, body, err := j.readEvent(seq, buf)
-			if err != nil {
-				return j.readable(err)
-			}
-			if err := s.decodeInto(off, seq, body, &ev); err != nil {
-				return err
-			}
-			if matches(&ev, sel) && !f(seq, &ev) {
-				return nil
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if !f(last, nil) {
-			return nil
-		}
-		after = last
-	}
-	return nil
-}
-
-// matches says whether the filters of sel let an event through. Its range is not looked at.
-func matches(ev *causal.Event, sel *codec.Selection) bool {
-	return (sel.Scope == "" || sel.Scope == ev.Scope) &&
-		(sel.Entity == "" || sel.Entity == ev.Entity) &&
-		(sel.Lane == nil || *sel.Lane == ev.Lane) &&
-		(len(sel.Kinds) == 0 || slices.Contains(sel.Kinds, ev.Kind)) &&
-		(sel.Subject == "" || sel.Subject == ev.Subject)
 }

@@ -107,7 +107,7 @@ func (j *Journal) attachIndex(s *segment, next uint64) error {
 func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
 	x := newMemIndex()
 	s.index = x
-	var entries []indexEntry
+	var terms []uint64
 	var ev causal.Event
 	end, err := s.scan(ctx, func(e logEvent) error {
 		if err := s.decodeInto(e.offset, e.seq, e.envelope, &ev); err != nil {
@@ -116,8 +116,8 @@ func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
 		if ev.Lineage != j.lineage {
 			return s.damage(e.offset, e.seq, "event of lineage %s", ev.Lineage)
 		}
-		entries = append(entries[:0], entryOf(&ev.Header, e.offset))
-		x.add(entries)
+		terms = appendTerms(terms[:0], &ev.Header)
+		x.add(indexEntry{ev.ID, uint32(e.offset), terms})
 		if e.seq <= j.visible {
 			return nil
 		}

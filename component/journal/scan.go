@@ -257,12 +257,14 @@ func (s *segment) intact(b []byte) bool {
 // buildIndex reads a sealed segment through to make its index in memory.
 func (s *segment) buildIndex(ctx context.Context) (*memIndex, error) {
 	x := newMemIndex()
+	var terms []uint64
 	var ev causal.Event
 	end, err := s.scan(ctx, func(e logEvent) error {
 		if err := s.decodeInto(e.offset, e.seq, e.envelope, &ev); err != nil {
 			return err
 		}
-		x.add([]indexEntry{entryOf(&ev.Header, e.offset)})
+		terms = appendTerms(terms[:0], &ev.Header)
+		x.add(indexEntry{ev.ID, uint32(e.offset), terms})
 		return nil
 	})
 	if err == nil && end.broken != nil {

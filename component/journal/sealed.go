@@ -38,12 +38,12 @@ func (x *sealedIndex) find(id causal.EventID) (int, error) {
 	return ask(x, func(i index) (int, error) { return i.find(id) })
 }
 
-func (x *sealedIndex) coordinate(hash uint64) ([]uint32, error) {
-	return ask(x, func(i index) ([]uint32, error) { return i.coordinate(hash) })
+func (x *sealedIndex) positions(dst []uint32, term uint64, from uint32, most int) ([]uint32, error) {
+	return ask(x, func(i index) ([]uint32, error) { return i.positions(dst, term, from, most) })
 }
 
-func (x *sealedIndex) effects(hash uint64) ([]uint32, error) {
-	return ask(x, func(i index) ([]uint32, error) { return i.effects(hash) })
+func (x *sealedIndex) tally(term uint64, from uint32, most int) (int, error) {
+	return ask(x, func(i index) (int, error) { return i.tally(term, from, most) })
 }
 
 // ask asks the file, or the memory when the file cannot answer.

@@ -203,13 +203,13 @@ func (s *sequencer) stage(r *request) {
 // stageMark is where a group stood before a request. An idempotency key is staged last, when nothing can
 // fail any more, so there is none to take back.
 type stageMark struct {
-	events, buf, clear, renewed int
-	next                        uint64
+	events, terms, buf, clear, renewed int
+	next                               uint64
 }
 
 func (s *sequencer) mark() stageMark {
 	g := s.group
-	return stageMark{events: len(g.events), buf: len(g.buf), clear: len(g.clear), renewed: len(g.renewed), next: s.next}
+	return stageMark{events: len(g.events), terms: len(g.terms), buf: len(g.buf), clear: len(g.clear), renewed: len(g.renewed), next: s.next}
 }
 
 func (s *sequencer) undo(m stageMark) {
@@ -225,7 +225,7 @@ func (s *sequencer) undo(m stageMark) {
 	}
 	clear(g.events[m.events:])
 	clear(g.clear[m.clear:])
-	g.events, g.buf, g.clear = g.events[:m.events], g.buf[:m.buf], g.clear[:m.clear]
+	g.events, g.terms, g.buf, g.clear = g.events[:m.events], g.terms[:m.terms], g.buf[:m.buf], g.clear[:m.clear]
 	if g.tree != nil {
 		g.tree.Truncate(m.events)
 	}

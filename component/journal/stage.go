@@ -319,12 +319,14 @@ func (s *sequencer) write(permit *gates.Permit, at stagedHead) (codec.Receipt, e
 	stream := h.Stream()
 	e := stagedEvent{
 		stream: stream, head: at.head.Next(&h, hash), id: h.ID,
-		causes: causeHashes(&h),
-		off:    int32(start), size: int32(size), clear: int32(len(g.clear)), key: key, prev: at.last, prevSeq: at.head.Seq,
+		off: int32(start), size: int32(size), clear: int32(len(g.clear)), key: key, prev: at.last, prevSeq: at.head.Seq,
 	}
 	if at.last.group != nil {
 		at.last.event().later = true
 	}
+	own := len(g.terms)
+	g.terms = appendTerms(g.terms, &h)
+	e.terms = g.terms[own:]
 	g.events = append(g.events, e)
 	if g.tree != nil {
 		g.tree.Add(&hash)

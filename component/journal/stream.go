@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"batpak/causal"
@@ -50,13 +51,13 @@ func (j *Journal) streamEvents(stream causal.Stream, after, last uint64) iter.Se
 // streamSeqs returns the sequences, ascending, that the versions above after up to last of a stream
 // are among. It looks back from the newest segment, and no further than it must.
 func (j *Journal) streamSeqs(stream causal.Stream, after, last uint64) ([]uint64, error) {
-	hash := coordinateHash(stream.Coordinate)
+	term := coordinateTerm(stream.Coordinate)
 	j.mu.RLock()
 	segs, visible := j.segs, j.visible
 	j.mu.RUnlock()
 	var seqs []uint64 // descending
 	for i := len(segs) - 1; i >= 0; i-- {
-		positions, err := j.indexOf(segs[i]).coordinate(hash)
+		positions, err := j.indexOf(segs[i]).positions(nil, term, 0, math.MaxInt)
 		if err != nil {
 			return nil, j.readable(err)
 		}
@@ -70,7 +71,7 @@ func (j *Journal) streamSeqs(stream causal.Stream, after, last uint64) ([]uint64
 			continue
 		}
 		// The oldest one found so far tells whether what is wanted lies further back. It may be of
-		// another lane, or of another coordinate with the same hash: then go on.
+		// another lane, or of another coordinate with the same term: then go on.
 		ev, err := j.GetSeq(seqs[len(seqs)-1])
 		if err != nil {
 			return nil, err

@@ -10,7 +10,7 @@ import (
 
 const (
 	maxSurveys    = 64      // appends with conditions that are looked at before they are queued, at a time
-	maxSurveyed   = 1 << 20 // events that the conditions of a batch may range over when no index leads to them
+	maxSurveyed   = 1 << 20 // events that the conditions of a batch may range over: those without scope and entity
 	maxConditions = 64      // conditions in a batch
 	surveyTime    = 10 * time.Second
 

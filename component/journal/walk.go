@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"batpak/causal"
@@ -66,7 +67,7 @@ func (j *Journal) Walk(ctx context.Context, req codec.WalkRequest, maxBytes int)
 // index. An event is valid until the next one. An error ends it.
 func (j *Journal) backwards(ctx context.Context, c causal.Coordinate, next uint64) iter.Seq2[*causal.Event, error] {
 	return func(yield func(*causal.Event, error) bool) {
-		hash := coordinateHash(c)
+		term := coordinateTerm(c)
 		buf := frameBuffers.Get().(*[]byte)
 		defer frameBuffers.Put(buf)
 		var ev causal.Event
@@ -76,7 +77,7 @@ func (j *Journal) backwards(ctx context.Context, c causal.Coordinate, next uint6
 				yield(nil, j.readable(err))
 				return
 			}
-			positions, err := x.coordinate(hash)
+			positions, err := x.positions(nil, term, 0, math.MaxInt)
 			if err != nil {
 				yield(nil, j.readable(err))
 				return
