@@ -293,6 +293,6 @@
 // # Memory
 //
 // Resident are the stream heads (about 120 bytes each with their names), the idempotency window
-// (about 50 bytes a key), and the index of the open segment (40 to 80 bytes an event, the more the fewer an entity
-// has, and 25 to 50 a cause). Sealed segments answer from their files, a block of 4096 bytes at a time.
+// (about 50 bytes a key), and the index of the open segment (about 60 bytes an event, 8 a cause, and as much again
+// when somebody reads by anything but sequence and id). Sealed segments answer from their files, a block of 4096 bytes at a time.
 package journal

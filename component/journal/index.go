@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -21,23 +22,27 @@ type index interface {
 	span() (first, last causal.EventID) // zero when there are no events
 }
 
-// memIndex is the index of a segment that still grows. The committer adds; anyone reads.
+// memIndex is the index of a segment that still grows. The committer adds; anyone reads. So that appends pay
+// little for reads that nobody makes, what terms lead to is put in order by the first who looks for one.
 type memIndex struct {
-	mu       sync.RWMutex
-	offsets  []uint32
-	ids      []causal.EventID // ascending
-	terms    map[uint64]memTerm
-	lists    [][]uint32 // positions, ascending
-	postings int        // positions of all terms
+	mu      sync.RWMutex
+	offsets []uint32
+	ids     []causal.EventID // ascending
+	terms   []uint64         // of the events, one after the other
+	ends    []uint32         // of each event's terms
+
+	placed int // so many events are in what follows
+	places map[uint64]place
+	lists  [][]uint32 // positions, ascending
 }
 
-// memTerm is where the positions of a term are. Many have only one.
-type memTerm struct {
+// place is where the positions of a term are. Many have only one.
+type place struct {
 	only uint32
 	list uint32 // the number in memIndex.lists, from 1; 0 when there is only one
 }
 
-func newMemIndex() *memIndex { return &memIndex{terms: make(map[uint64]memTerm)} }
+func newMemIndex() *memIndex { return &memIndex{places: make(map[uint64]place)} }
 
 // indexEntry is what an index knows of one event.
 type indexEntry struct {
@@ -50,40 +55,92 @@ func (x *memIndex) add(entries ...indexEntry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, e := range entries {
-		pos := uint32(len(x.offsets))
-		for _, term := range e.terms {
-			x.addTerm(term, pos)
-		}
-		x.postings += len(e.terms)
 		x.offsets = append(x.offsets, e.offset)
 		x.ids = append(x.ids, e.id)
+		x.terms = append(x.terms, e.terms...)
+		x.ends = append(x.ends, uint32(len(x.terms)))
 	}
 }
 
-func (x *memIndex) addTerm(term uint64, pos uint32) {
-	t, known := x.terms[term]
+// placeAtOnce is how many events are put in order before others may go on.
+const placeAtOnce = 1 << 10
+
+// place puts some events in order.
+func (x *memIndex) place() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for last := min(x.placed+placeAtOnce, len(x.offsets)); x.placed < last; x.placed++ {
+		for _, term := range x.termsOf(x.placed) {
+			x.placeTerm(term, uint32(x.placed))
+		}
+	}
+}
+
+func (x *memIndex) termsOf(pos int) []uint64 {
+	if pos == 0 {
+		return x.terms[:x.ends[0]]
+	}
+	return x.terms[x.ends[pos-1]:x.ends[pos]]
+}
+
+func (x *memIndex) placeTerm(term uint64, pos uint32) {
+	p, known := x.places[term]
 	switch {
 	case !known:
-		x.terms[term] = memTerm{only: pos}
-	case t.list == 0:
-		x.lists = append(x.lists, []uint32{t.only, pos})
-		x.terms[term] = memTerm{list: uint32(len(x.lists))}
+		x.places[term] = place{only: pos}
+	case p.list == 0:
+		x.lists = append(x.lists, []uint32{p.only, pos})
+		x.places[term] = place{list: uint32(len(x.lists))}
 	default:
-		list := &x.lists[t.list-1]
+		list := &x.lists[p.list-1]
 		*list = append(*list, pos)
 	}
 }
 
 // of returns the positions of a term. Later ones go to memory beyond its length.
 func (x *memIndex) of(term uint64) []uint32 {
-	t, known := x.terms[term]
-	switch {
-	case !known:
-		return nil
-	case t.list == 0:
-		return []uint32{t.only}
+	for {
+		x.mu.RLock()
+		if x.placed == len(x.offsets) {
+			defer x.mu.RUnlock()
+			p, known := x.places[term]
+			switch {
+			case !known:
+				return nil
+			case p.list == 0:
+				return []uint32{p.only}
+			}
+			return x.lists[p.list-1]
+		}
+		x.mu.RUnlock()
+		x.place()
 	}
-	return x.lists[t.list-1]
+}
+
+// postings returns them all, ascending by term, then by position.
+func (x *memIndex) postings() []posting {
+	const buckets, shift = 1 << 12, 64 - 12
+	var starts [buckets + 1]uint32
+	for _, term := range x.terms {
+		starts[term>>shift+1]++
+	}
+	for i := range buckets {
+		starts[i+1] += starts[i]
+	}
+	all, next := make([]posting, len(x.terms)), starts
+	for pos := range x.offsets {
+		for _, term := range x.termsOf(pos) {
+			at := &next[term>>shift]
+			all[*at] = posting{term, uint32(pos)}
+			*at++
+		}
+	}
+	for i := range buckets {
+		slices.SortFunc(all[starts[i]:starts[i+1]], func(a, b posting) int {
+			return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.pos, b.pos))
+		})
+	}
+	return all
 }
 
 func (x *memIndex) count() int {
@@ -122,9 +179,7 @@ func (x *memIndex) tally(term uint64, from uint32, most int) (int, error) {
 
 // from returns the positions of a term that are not below one.
 func (x *memIndex) from(term uint64, from uint32) []uint32 {
-	x.mu.RLock()
 	list := x.of(term)
-	x.mu.RUnlock()
 	i, _ := slices.BinarySearch(list, from)
 	return list[i:]
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"maps"
 	"math"
 	"os"
 	"slices"
@@ -80,7 +79,7 @@ func (x *memIndex) encode(s *segment) []byte {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	n := len(x.offsets)
-	l := layoutOf(n, x.postings)
+	l := layoutOf(n, len(x.terms))
 	b := make([]byte, 0, l.size())
 	start := 0
 	seal := func() {
@@ -98,7 +97,7 @@ func (x *memIndex) encode(s *segment) []byte {
 	}
 	b = append(b, first[:]...)
 	b = append(b, last[:]...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(x.postings))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(x.terms)))
 	seal()
 	for offsets := range slices.Chunk(x.offsets, l.offsets.perBlock()) {
 		for _, off := range offsets {
@@ -113,14 +112,12 @@ func (x *memIndex) encode(s *segment) []byte {
 		seal()
 	}
 	room := l.terms.perBlock()
-	for _, term := range slices.Sorted(maps.Keys(x.terms)) {
-		for _, pos := range x.of(term) {
-			b = binary.LittleEndian.AppendUint64(b, term)
-			b = binary.LittleEndian.AppendUint32(b, pos)
-			if room--; room == 0 {
-				seal()
-				room = l.terms.perBlock()
-			}
+	for _, p := range x.postings() {
+		b = binary.LittleEndian.AppendUint64(b, p.term)
+		b = binary.LittleEndian.AppendUint32(b, p.pos)
+		if room--; room == 0 {
+			seal()
+			room = l.terms.perBlock()
 		}
 	}
 	if start < len(b) {
