@@ -32,10 +32,20 @@ const MaxSigners = 16
 type VerifyError struct {
 	Seq    uint64
 	Reason string
+
+	damage *DamageError // when it is that
 }
 
 func (e *VerifyError) Error() string {
 	return fmt.Sprintf("journal: event %d: %s", e.Seq, e.Reason)
+}
+
+// Unwrap gives the *DamageError of bytes that are not what was written, if that is what was found.
+func (e *VerifyError) Unwrap() error {
+	if e.damage == nil {
+		return nil
+	}
+	return e.damage
 }
 
 // VerifyOptions say what is checked and how. The zero value is the whole log, as fast as the machine can.
@@ -237,5 +247,5 @@ func finding(seq uint64, err error) error {
 	if !errors.As(err, &d) {
 		return err
 	}
-	return &VerifyError{Seq: seq, Reason: strings.TrimPrefix(d.Error(), "journal: ")}
+	return &VerifyError{Seq: seq, Reason: strings.TrimPrefix(d.Error(), "journal: "), damage: d}
 }
