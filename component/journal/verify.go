@@ -27,10 +27,11 @@ type Verification struct {
 // MaxSigners is how many signers a Verification names.
 const MaxSigners = 16
 
-// VerifyError names the first event that is not what it should be. Of a group whose signature is wrong it is the
-// group's first one: one of the group is not what was signed.
+// VerifyError names the first event that is not what it should be, or does not fit what is before it. Of a group
+// whose signature is wrong it is the group's first one: one of the group is not what was signed.
 type VerifyError struct {
 	Seq    uint64
+	Before uint64 // of a broken chain: the event before it in its stream. One of the two was changed. Else 0
 	Reason string
 
 	damage *DamageError // when it is that
@@ -222,7 +223,7 @@ func (v *verifier) follows(seq uint64, l *codec.Link) error {
 	h := &v.header
 	h.Coordinate, h.Lane, h.Seq, h.Version, h.Prev = c.stream.Coordinate, c.stream.Lane, seq, l.Version, l.Prev
 	if err := c.head.Check(h); err != nil {
-		return &VerifyError{Seq: seq, Reason: err.Error()}
+		return &VerifyError{Seq: seq, Before: c.head.Seq, Reason: err.Error()}
 	}
 	c.head = c.head.Next(h, l.Hash)
 	return nil

@@ -204,8 +204,10 @@ func (v *verifying) offline(ctx context.Context) error {
 			return v.whole(ctx, j, from, to)
 		})
 	})
-	if code, why := explain(err); err != nil && !opened && code == exitDamaged {
-		return v.tell(&codec.VerifyReply{Reason: printable(why)}, time.Since(began))
+	if err != nil && !opened {
+		if code, why := explain(err); code == exitDamaged {
+			return v.tell(&codec.VerifyReply{Reason: printable(why)}, time.Since(began))
+		}
 	}
 	return err
 }
