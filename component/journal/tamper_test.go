@@ -317,7 +317,6 @@ func tamperings() (all []tampering) {
 	header("enc", 3, 5, func(h *causal.Header) { e := *h.Enc; e.Nonce[0]++; h.Enc = &e })
 	inPlace("data", 3, 5, func(_ *causal.Header, data *[]byte) { (*data)[0]++ })
 
-
 	swap := func(g []forged, a, b int) {
 		x, y := envelopeAt(g, a), envelopeAt(g, b)
 		*x, *y = *y, *x
