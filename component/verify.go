@@ -35,7 +35,7 @@ func (n *Node) serveVerify(req request) (goesOn bool) {
 }
 
 // verifyWorkers is how many goroutines decode and hash for one verification: as many as leave a core to appends when
-// maxVerifies of them run, and one at least.
+// maxVerifies of them run, and one at least, which with four cores and fewer may be all of them.
 func verifyWorkers() int { return max(1, (runtime.GOMAXPROCS(0)-1)/maxVerifies) }
 
 // verifyRange checks hashes, chains and signatures of the events from body.From to body.To.
