@@ -48,42 +48,60 @@ func takeApart(b []byte) (groups []forged) {
 	return groups
 }
 
-// putTogether writes groups into a segment with the header of another one, between the marks of a journal that was made and
-// closed. All checksums are right.
+// rawFrame is a frame of which the header is still to be made, and of a commit frame the checksum.
+type rawFrame struct {
+	typ  byte
+	body []byte
+}
+
+// framesOf is the frames of groups, between the marks of a journal that was made and closed.
+func framesOf(segment []byte, groups []forged) []rawFrame {
+	seq := binary.LittleEndian.Uint64(segment[24:])
+	frames := []rawFrame{{3, nil}}
+	for _, g := range groups {
+		for _, e := range g.envelopes {
+			frames = append(frames, rawFrame{1, e})
+		}
+		if g.signature != nil {
+			frames = append(frames, rawFrame{4, g.signature})
+		}
+		c := binary.LittleEndian.AppendUint64(nil, seq)
+		c = binary.LittleEndian.AppendUint32(c, uint32(len(g.envelopes)))
+		frames = append(frames, rawFrame{2, c})
+		seq += uint64(len(g.envelopes))
+	}
+	return append(frames, rawFrame{3, nil})
+}
+
+// putTogether writes groups into a segment with the header of another one.
 func putTogether(segment []byte, groups []forged) []byte {
+	return writeFrames(segment, framesOf(segment, groups))
+}
+
+// writeFrames writes frames into a segment with the header of another one. All checksums are right.
+func writeFrames(segment []byte, frames []rawFrame) []byte {
 	out := append([]byte(nil), segment[:firstFrame]...)
 	salt := segment[48:56]
-	synced := firstFrame
-	frame := func(typ byte, body []byte) {
+	group := len(out)
+	for _, f := range frames {
+		body := f.body
+		if f.typ == 2 {
+			body = binary.LittleEndian.AppendUint32(slices.Clip(body), crc(out[group:]))
+		}
 		h := binary.LittleEndian.AppendUint32(nil, uint32(len(body)))
-		rest := append(binary.LittleEndian.AppendUint32(nil, uint32(synced)), 0, typ)
+		rest := append(binary.LittleEndian.AppendUint32(nil, uint32(group)), 0, f.typ)
 		rest = binary.LittleEndian.AppendUint16(rest, uint16(crc(salt, h, rest)))
 		h = binary.LittleEndian.AppendUint32(h, crc(salt, h, rest, body))
 		out = append(append(append(out, h...), rest...), body...)
 		out = append(out, make([]byte, -len(out)&7)...)
-	}
-	frame(3, nil)
-	seq := binary.LittleEndian.Uint64(segment[24:])
-	for _, g := range groups {
-		synced = len(out)
-		start := len(out)
-		for _, e := range g.envelopes {
-			frame(1, e)
+		if f.typ == 2 || f.typ == 3 {
+			group = len(out)
 		}
-		if g.signature != nil {
-			frame(4, g.signature)
-		}
-		c := binary.LittleEndian.AppendUint64(nil, seq)
-		c = binary.LittleEndian.AppendUint32(c, uint32(len(g.envelopes)))
-		frame(2, binary.LittleEndian.AppendUint32(c, crc(out[start:])))
-		seq += uint64(len(g.envelopes))
 	}
-	synced = len(out)
-	frame(3, nil)
 	return append(out, make([]byte, len(segment)-len(out))...)
 }
 
-// at is the envelope of an event, by sequence.
+// envelopeAt is the envelope of an event, by sequence.
 func envelopeAt(groups []forged, seq int) *[]byte {
 	for i := range groups {
 		if n := len(groups[i].envelopes); seq > n {
@@ -551,6 +569,59 @@ func TestAFileInThePlaceOfAnotherIsFound(t *testing.T) {
 	var wrong *journal.VerifyError
 	if _, err := v.served(t, renamed); !errors.As(err, &wrong) || wrong.Seq != 1 {
 		t.Errorf("another journal's events, while open: %v", err)
+	}
+}
+
+// Frames that are good by themselves and are not where they belong, and bytes that only the group's checksum covers.
+func TestVerifyNamesTheFrameThatIsOutOfPlace(t *testing.T) {
+	t.Parallel()
+	pair, _ := signer(t, 1)
+	v := newVictim(t, journal.Options{Signer: pair})
+	segment := v.files[firstSegment]
+	// Of the frames, 0 is a mark, and 1 to 3 and 4 to 6 are the first two groups: event, signature, commit. Then come event 3,
+	// event 4, signature and commit.
+	const third, fourth, signature, commit = 7, 8, 9, 10
+	frames := func(change func(f []rawFrame) []rawFrame) []byte {
+		return writeFrames(segment, change(framesOf(segment, takeApart(segment))))
+	}
+	claim := func(first uint64, n uint32) []byte {
+		return frames(func(f []rawFrame) []rawFrame {
+			f[commit].body = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(nil, first), n)
+			return f
+		})
+	}
+	groups, _ := spans(segment)
+	padded := 0 // the end of an event's frame that has padding
+	for _, g := range groups[3:4] {
+		padded = g.ends[0]
+	}
+	flip := func(off int) []byte { return edit(segment, func(b []byte) { b[off] ^= 1 }) }
+	for what, c := range map[string]struct {
+		segment []byte
+		want    uint64
+	}{
+		"nothing":                       {frames(func(f []rawFrame) []rawFrame { return f }), 0},
+		"commit of another event":       {claim(2, 2), 3},
+		"commit of more events":         {claim(3, 3), 3},
+		"commit of fewer events":        {claim(3, 1), 3},
+		"mark within a group":           {frames(func(f []rawFrame) []rawFrame { return slices.Insert(f, fourth, rawFrame{3, nil}) }), 3},
+		"signature of nothing":          {frames(func(f []rawFrame) []rawFrame { return slices.Insert(f, third, f[signature]) }), 3},
+		"two signatures":                {frames(func(f []rawFrame) []rawFrame { return slices.Insert(f, commit, f[signature]) }), 3},
+		"event behind the signature":    {frames(func(f []rawFrame) []rawFrame { f[fourth], f[signature] = f[signature], f[fourth]; return f }), 3},
+		"commit of nothing":             {frames(func(f []rawFrame) []rawFrame { return slices.Insert(f, third, f[commit]) }), 3},
+		"no commit":                     {frames(func(f []rawFrame) []rawFrame { return slices.Delete(f, commit, commit+1) }), 3},
+		"byte of the second of a group": {flip(groups[3].ends[1] - 12), 4},
+		"byte of a mark":                {flip(firstFrame + 4), 1},
+		"padding":                       {flip(padded - 1), 3},
+	} {
+		found, err := v.served(t, c.segment)
+		var wrong *journal.VerifyError
+		if c.want == 0 && err != nil || c.want > 0 && (!errors.As(err, &wrong) || wrong.Seq != c.want || found.Checked != c.want-1) {
+			t.Errorf("%s: %v with %+v, want event %d", what, err, found, c.want)
+		}
+	}
+	if b := segment[padded-8 : padded]; b[7] != 0 || (binary.LittleEndian.Uint32(segment[groups[3].start:])+16)%8 == 0 {
+		t.Error("no padding")
 	}
 }
 

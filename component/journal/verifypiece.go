@@ -190,14 +190,14 @@ func (c *checker) check(p *piece) {
 		f, _ := parseFrame(p.buf[at:], s.size-off, s.crc)
 		body := p.buf[at+frameHeader:][:f.length]
 		if frameCRC(p.buf[at:at+frameHeader+len(body)], s.crc) != f.crc {
-			p.err = finding(seq, s.damage(off, seq, "frame checksum mismatch"))
+			p.fail(finding(seq, s.damage(off, seq, "frame checksum mismatch")))
 			return
 		}
 		var err error
 		switch f.typ {
 		case frameEvent:
 			if signature != nil {
-				err = finding(seq, s.damage(off, seq, "event behind the signature of its batch"))
+				err = finding(first, s.damage(off, first, "event behind the signature of its batch"))
 			} else {
 				err = c.event(p, seq, body)
 			}
@@ -215,16 +215,22 @@ func (c *checker) check(p *piece) {
 			if err = s.checkGroup(parseCommit(body), first, len(p.links)-group, p.buf[start:at], off); err == nil && signature != nil {
 				err = c.signature(p, signature, first, p.links[group:])
 			}
-			if err != nil {
-				p.links = p.links[:group] // one of them is wrong, and which is not known
-			}
 			start, group, signature = at+frameHeader+commitBody, len(p.links), nil
 		}
 		if err != nil {
-			p.err = err
+			p.fail(err)
 			return
 		}
 		at += frameSize(len(body))
+	}
+}
+
+// fail says what is wrong with a piece. Where that is about a group, none of its events is good.
+func (p *piece) fail(err error) {
+	p.err = err
+	var wrong *VerifyError
+	if errors.As(err, &wrong) && wrong.Seq-p.first < uint64(len(p.links)) {
+		p.links = p.links[:wrong.Seq-p.first]
 	}
 }
 
