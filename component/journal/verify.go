@@ -102,8 +102,7 @@ type verifier struct {
 	found    Verification
 	from, to uint64
 	heads    map[causal.Stream]*chained
-	signer   string // of the last signed event
-	ctx      context.Context
+	signer   string        // of the last signed event
 	header   causal.Header // of the event at hand, as far as the chain looks at it
 }
 
@@ -117,7 +116,6 @@ type chained struct {
 // the chains are. The first error here ends the others, and it returns when they have ended.
 func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
-	v.ctx = ctx
 	free := make(chan *piece, o.Workers+2) // bounds the memory
 	for range cap(free) {
 		free <- pieces.Get().(*piece)
@@ -163,7 +161,7 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := v.join(p); err != nil {
+		if err := v.join(ctx, p); err != nil {
 			return err
 		}
 		if o.Progress != nil {
@@ -175,14 +173,14 @@ func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
 }
 
 // join takes in the events of a piece that follows the last one.
-func (v *verifier) join(p *piece) error {
+func (v *verifier) join(ctx context.Context, p *piece) error {
 	signed := p.signed
 	for i := range p.links {
 		seq := p.first + uint64(i)
 		if seq < v.from || seq > v.to {
 			continue // of a group at an end of the range
 		}
-		if err := v.follows(seq, &p.links[i]); err != nil {
+		if err := v.follows(ctx, seq, &p.links[i]); err != nil {
 			return err
 		}
 		v.found.Checked++
@@ -208,13 +206,13 @@ func (v *verifier) join(p *piece) error {
 }
 
 // follows checks an event against the one before it in its stream.
-func (v *verifier) follows(seq uint64, l *codec.Link) error {
+func (v *verifier) follows(ctx context.Context, seq uint64, l *codec.Link) error {
 	c := v.heads[causal.Stream{Coordinate: causal.Coordinate{Scope: string(l.Scope), Entity: string(l.Entity)}, Lane: l.Lane}]
 	if c == nil {
 		c = &chained{stream: causal.Stream{Coordinate: causal.Coordinate{Scope: string(l.Scope), Entity: string(l.Entity)}, Lane: l.Lane}}
 		if l.Version > 1 && v.from > 1 {
 			var err error
-			if c.head, err = v.j.headBefore(v.ctx, c.stream, seq); err != nil {
+			if c.head, err = v.j.headBefore(ctx, c.stream, seq); err != nil {
 				return finding(seq, err)
 			}
 		}
