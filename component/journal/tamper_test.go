@@ -625,6 +625,29 @@ func TestVerifyNamesTheFrameThatIsOutOfPlace(t *testing.T) {
 	}
 }
 
+// A segment whose last group goes on with the events of the next one does not take their place.
+func TestVerifyLetsNoGroupReachIntoTheNextSegment(t *testing.T) {
+	t.Parallel()
+	o := journal.Options{Name: "reach", SegmentBytes: small}
+	_, closed, _ := journalFiles(t, o, 2)
+	next := binary.LittleEndian.Uint64(closed[lastSegment(closed)][24:])
+	groups := takeApart(closed[firstSegment])
+	last := &groups[len(groups)-1]
+	other := takeApart(closed[lastSegment(closed)])
+	changeEvent(other, 1, func(_ *causal.Header, data *[]byte) { *data = number(1) }) // so that there is room
+	last.envelopes = append(last.envelopes, *envelopeAt(other, 1))
+	segment := writeFrames(append(bytes.Clone(closed[firstSegment]), make([]byte, small)...), framesOf(closed[firstSegment], groups))
+	v := victim{o: o, files: closed}
+	if end := len(bytes.TrimRight(segment, "\x00")); end > small {
+		t.Fatalf("%d bytes do not fit", end)
+	}
+	found, err := v.served(t, segment[:small])
+	var wrong *journal.VerifyError
+	if !errors.As(err, &wrong) || wrong.Seq != next || found.Checked != next-1 {
+		t.Errorf("%v with %+v, want event %d", err, found, next)
+	}
+}
+
 // placed puts files into a new directory.
 func placed(t *testing.T, m map[string][]byte) string {
 	t.Helper()

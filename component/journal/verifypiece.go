@@ -223,6 +223,9 @@ func (c *checker) check(p *piece) {
 		}
 		at += frameSize(len(body))
 	}
+	if p.err != nil {
+		p.fail(p.err)
+	}
 }
 
 // fail says what is wrong with a piece. Where that is about a group, none of its events is good.
