@@ -25,7 +25,7 @@ func (h Head) Check(next *Header) error {
 	case next.Seq <= h.Seq:
 		return fmt.Errorf("%w: %s has sequence %d after %d", ErrChain, next.Stream(), next.Seq, h.Seq)
 	case next.Prev != h.Hash:
-		return fmt.Errorf("%w: %s version %d follows hash %s, not %s", ErrChain, next.Stream(), next.Version, next.Prev, h.Hash)
+		return fmt.Errorf("%w: %s version %d follows hash %s, not %s, which event %d before it has", ErrChain, next.Stream(), next.Version, next.Prev, h.Hash, h.Seq)
 	}
 	return nil
 }

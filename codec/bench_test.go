@@ -36,6 +36,15 @@ func BenchmarkDecodeEnvelope(b *testing.B) {
 			}
 		}
 	})
+	b.Run("check", func(b *testing.B) {
+		var l Link
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := CheckEnvelope(env, &l); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("route", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -23,11 +23,18 @@ func FuzzDecodeEnvelope(f *testing.F) {
 		if n := allocated(func() { ev, err = codec.DecodeEnvelope(b) }); n > uint64(64<<10+20*len(b)) {
 			t.Errorf("%x: %d bytes allocated for %d", b, n, len(b))
 		}
+		var l codec.Link
+		checked := codec.CheckEnvelope(b, &l)
 		if err != nil {
-			if !errors.Is(err, codec.ErrMalformed) {
-				t.Errorf("%x: %v", b, err)
+			if !errors.Is(err, codec.ErrMalformed) || checked == nil || checked.Error() != err.Error() || !reflect.DeepEqual(l, codec.Link{}) {
+				t.Errorf("%x: decoded %v, checked %v", b, err, checked)
 			}
 			return
+		}
+		want := codec.Link{Lineage: ev.Lineage, Seq: ev.Seq, Scope: []byte(ev.Scope), Entity: []byte(ev.Entity), Lane: ev.Lane,
+			Version: ev.Version, Prev: ev.Prev, Hash: ev.Hash}
+		if checked != nil || !reflect.DeepEqual(l, want) {
+			t.Errorf("%x: link %+v, %v", b, l, checked)
 		}
 		if again := codec.AppendEnvelope(nil, &ev.Header, ev.Data); !bytes.Equal(again, b) {
 			t.Errorf("%x encodes again as %x", b, again)

@@ -24,6 +24,10 @@ type VerifyReply struct {
 	Checked uint64 // how many events were found good
 	Head    uint64 // the journal's last visible sequence
 	Hash    causal.Hash
+
+	Bytes   uint64   // of the log that were read for it
+	Signed  uint64   // how many of Checked are in a group with a signature
+	Signers []string // the public nkeys of those signatures, the first 16
 }
 
 func (*VerifyReply) reply() {}
@@ -34,6 +38,9 @@ func (v *VerifyReply) fields(f *form) {
 	uintField(f, "checked", &v.Checked, required)
 	uintField(f, "head", &v.Head, required)
 	hashField(f, "hash", &v.Hash, required)
+	uintField(f, "bytes", &v.Bytes, optional)
+	uintField(f, "signed", &v.Signed, optional)
+	listField(f, "signers", &v.Signers, optional, unlimited, strValue[string])
 }
 
 // StatusRequest has no fields.

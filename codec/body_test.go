@@ -40,7 +40,7 @@ func bodies(t testing.TB) []codec.Body {
 		&codec.OpenReply{ReadReply: page, Data: []codec.Opened{{State: codec.StateOpened, Data: []byte{0xc0}}, {State: codec.StateShredded}}},
 		&codec.WalkRequest{ID: anID, Limit: 5}, &codec.WalkReply{Events: [][]byte{minimal}, End: "genesis"},
 		&codec.GraphRequest{ID: anID, Direction: "both", Depth: 3, Limit: 4}, &codec.GraphReply{Events: [][]byte{minimal}, Edges: []codec.Edge{{Cause: anID, Effect: anID}}, More: true},
-		&codec.VerifyRequest{Receipt: &aReceipt}, &codec.VerifyRequest{From: 1, To: 2}, &codec.VerifyReply{Reason: "chain", Checked: 1, Head: 2, Hash: aHash},
+		&codec.VerifyRequest{Receipt: &aReceipt}, &codec.VerifyRequest{From: 1, To: 2}, &codec.VerifyReply{Reason: "chain", Checked: 1, Head: 2, Hash: aHash, Bytes: 300, Signed: 1, Signers: []string{"NA", "NB"}},
 		&codec.StatusRequest{}, &codec.Status{Journal: "j", Lineage: aLineage, State: codec.NodeServing, Head: 1, Durable: 2, Published: 3, Segments: 4, Bytes: 5, Streams: 6, Keys: 7, Wrapped: "clear", Gates: []string{"g"}, Signer: "N", Version: "1"},
 		&codec.ShredRequest{Entity: &causal.Coordinate{Scope: "s", Entity: "e"}, Reason: "r", Actor: "a"}, &codec.ShredRequest{Category: ptr(uint8(0)), Reason: "r"},
 		&codec.ShredReply{Receipt: aReceipt, Keys: []causal.KeyID{causal.KeyID(count(0, 16))}, Events: 3},

@@ -29,11 +29,7 @@ func DecodeEnvelopeInto(b []byte, ev *causal.Event) error {
 	next := causal.Event{Envelope: b}
 	d.event(&next, ev)
 	if d.err != nil {
-		d.err.Op = "envelope"
-		if d.err.Key == "" {
-			d.err.Key = d.key
-		}
-		return d.err
+		return d.failure()
 	}
 	next.Hash = causal.HashEnvelope(b)
 	*ev = next
@@ -45,6 +41,20 @@ type envelopeReader struct {
 	reader
 	left int    // keys that are still to come
 	key  string // the key being read
+
+	// bare: everything is checked, and nothing is copied. The event gets no strings, causes, meta, gates and
+	// Enc; scope and entity are here, as bytes.
+	bare          bool
+	scope, entity []byte
+}
+
+// failure is the reader's error, with the key that it is about.
+func (d *envelopeReader) failure() error {
+	d.err.Op = "envelope"
+	if d.err.Key == "" {
+		d.err.Key = d.key
+	}
+	return d.err
 }
 
 // event reads all keys. Strings that old has too are taken from there.
@@ -104,11 +114,15 @@ func (d *envelopeReader) event(ev, old *causal.Event) {
 		d.key = "prev"
 		d.fail(d.off, "must be there, unless the version is 1")
 	}
-	if d.has("enc") {
-		ev.Enc = d.enc()
+	sealed := d.has("enc")
+	if sealed && d.bare {
+		d.enc(&causal.Enc{})
+	} else if sealed {
+		ev.Enc = new(causal.Enc)
+		d.enc(ev.Enc)
 	}
 	d.need(dataKey)
-	ev.Data = d.data(ev.Enc != nil)
+	ev.Data = d.data(sealed)
 }
 
 // has says whether the next key is this one, and if so passes over it.
@@ -193,7 +207,7 @@ func (d *envelopeReader) name(old string) string {
 		d.fail(start, "is not of 1 to 256 bytes")
 		return ""
 	}
-	if string(s) == old {
+	if string(s) == old || d.bare {
 		return old
 	}
 	return string(s)
@@ -209,6 +223,11 @@ func (d *envelopeReader) coordinate(c *causal.Coordinate, old causal.Coordinate)
 	if d.err != nil {
 		return
 	}
+	if d.bare {
+		if d.scope, d.entity = scope, entity; plainName(scope) && plainName(entity) {
+			return
+		}
+	}
 	if *c = old; string(scope) != old.Scope || string(entity) != old.Entity {
 		both := string(d.b[start:d.off])
 		*c = causal.Coordinate{Scope: both[:len(scope)], Entity: both[len(both)-len(entity):]}
@@ -216,6 +235,16 @@ func (d *envelopeReader) coordinate(c *causal.Coordinate, old causal.Coordinate)
 	if err := c.Validate(); err != nil {
 		d.fail(start, err.Error())
 	}
+}
+
+// plainName says whether a scope or entity is one of 1 to causal.MaxName bytes of printable ASCII, as nearly all are.
+func plainName(s []byte) bool {
+	for _, c := range s {
+		if c < 0x20 || c >= 0x7f {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= causal.MaxName
 }
 
 // smallestCause is how many bytes a cause takes at least.
@@ -228,12 +257,19 @@ func (d *envelopeReader) causes() []causal.Cause {
 		d.fail(start, "claims more than the bytes that are left")
 		return nil
 	}
-	causes := make([]causal.Cause, n)
-	for i := range causes {
+	var causes []causal.Cause
+	if !d.bare {
+		causes = make([]causal.Cause, 0, n)
+	}
+	for range n {
 		at := d.off
-		if !causeOf(&causes[i], d.take(d.length(classBin, math.MaxInt32))) {
+		var c causal.Cause
+		if !causeOf(&c, d.take(d.length(classBin, math.MaxInt32))) {
 			d.fail(at, "a cause is 16 or 32 bytes and not zero")
 			return nil
+		}
+		if !d.bare {
+			causes = append(causes, c)
 		}
 	}
 	return causes
@@ -261,7 +297,10 @@ func (d *envelopeReader) uintLength(c class) int {
 
 func (d *envelopeReader) meta() map[string]string {
 	n := d.uintLength(classMap)
-	meta := make(map[string]string, min(n, MaxMeta))
+	var meta map[string]string
+	if !d.bare {
+		meta = make(map[string]string, min(n, MaxMeta))
+	}
 	var last []byte
 	for i := range n {
 		start := d.off
@@ -273,7 +312,9 @@ func (d *envelopeReader) meta() map[string]string {
 		if d.err != nil {
 			return nil
 		}
-		meta[string(key)] = string(value)
+		if !d.bare {
+			meta[string(key)] = string(value)
+		}
 		last = key
 	}
 	return meta
@@ -294,7 +335,7 @@ func (d *envelopeReader) gates(old []string) []string {
 		}
 		same = same && string(s) == old[i]
 	}
-	if same {
+	if same || d.bare {
 		return old
 	}
 	gates := make([]string, n)
@@ -319,18 +360,17 @@ func (d *envelopeReader) batch() (p causal.BatchPos) {
 	return p
 }
 
-func (d *envelopeReader) enc() *causal.Enc {
+func (d *envelopeReader) enc(e *causal.Enc) {
 	start := d.off
 	if d.length(classMap, math.MaxInt32) != 3 {
 		d.fail(start, "is not {alg, key, nonce}")
-		return nil
+		return
 	}
 	// The three keys are read like the envelope's own, whose count comes back after them.
 	outer := d.left
 	d.left = 3
 	defer func() { d.left = outer }()
 
-	e := new(causal.Enc)
 	d.need("alg")
 	if at := d.off; string(d.text()) != sealAlgorithm {
 		d.fail(at, "is not "+sealAlgorithm)
@@ -344,7 +384,6 @@ func (d *envelopeReader) enc() *causal.Enc {
 	if copy(e.Nonce[:], nonce) != len(e.Nonce) || len(nonce) != len(e.Nonce) {
 		d.fail(at, "has the wrong size")
 	}
-	return e
 }
 
 // data reads the payload, which must be the last thing in the envelope.

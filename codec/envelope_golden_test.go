@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -162,11 +163,17 @@ func TestEnvelopeHotPathDoesNotAllocate(t *testing.T) {
 	sealed, _ := golden(t, "sealed")
 	dst := make([]byte, 0, 1024)
 	var ev causal.Event
+	var l codec.Link
 	for name, f := range map[string]func(){
 		"encode":           func() { dst = append(codec.AppendData(codec.AppendPrefix(dst[:0], &c.header), len(c.data)), c.data...) },
 		"encode with meta": func() { dst = codec.AppendPrefix(dst[:0], &withMeta.header) },
 		"route": func() {
 			if _, err := codec.DecodeRoute(full); err != nil {
+				t.Error(err)
+			}
+		},
+		"check": func() {
+			if err := errors.Join(codec.CheckEnvelope(full, &l), codec.CheckEnvelope(sealed, &l)); err != nil {
 				t.Error(err)
 			}
 		},

@@ -32,7 +32,8 @@
 //     the receipt. With ack "stream" the receipt is held until the relay has published the event; see
 //     heldReplies.
 //   - get, read, open, walk, graph and verify read from disk, each in a goroutine of its own, up to
-//     Config.MaxReads at a time.
+//     Config.MaxReads at a time; of verify up to 4, which share all cores but one, or have one core each when
+//     there are fewer than 9.
 //   - head and status are answered from memory at once.
 //
 // Everything is bounded: the journal's queue, the held replies, the reads, what waits in a

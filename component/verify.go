@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"batpak/causal"
 	"batpak/codec"
@@ -33,10 +34,15 @@ func (n *Node) serveVerify(req request) (goesOn bool) {
 	})
 }
 
-// verifyRange checks hashes and chains of the events from body.From to body.To.
+// verifyWorkers is how many goroutines decode and hash for one verification: as many as leave a core to appends when
+// maxVerifies of them run, and one at least, which with four cores and fewer may be all of them.
+func verifyWorkers() int { return max(1, (runtime.GOMAXPROCS(0)-1)/maxVerifies) }
+
+// verifyRange checks hashes, chains and signatures of the events from body.From to body.To.
 func (n *Node) verifyRange(ctx context.Context, body *codec.VerifyRequest) (codec.VerifyReply, error) {
-	found, err := n.journal.Verify(ctx, body.From, body.To)
-	reply := codec.VerifyReply{Valid: err == nil, Checked: found.Checked, Head: found.Head, Hash: found.Hash}
+	found, err := n.journal.VerifyWith(ctx, journal.VerifyOptions{From: body.From, To: body.To, Workers: verifyWorkers()})
+	reply := codec.VerifyReply{Valid: err == nil, Checked: found.Checked, Head: found.Head, Hash: found.Hash,
+		Bytes: found.Bytes, Signed: found.Signed, Signers: found.Signers}
 	var broken *journal.VerifyError
 	var damage *journal.DamageError
 	switch {

@@ -67,6 +67,27 @@
 // frames. A group that cannot be signed is not written: its batches get ErrStorage. Open relies on no
 // signature: a journal may begin to sign, stop, and change its signer. Without one, duplicates have no proof.
 //
+// # Verifying
+//
+// Verify reads the log again, from the segments alone. One goroutine reads it and cuts it into pieces of whole
+// groups; workers, one for each core, check the pieces: frames, commit checksums, canonical envelopes, hashes,
+// signatures; one joins them in order and checks the chains. Only a check that begins behind the first event asks
+// the index, where its group begins, and for the events before those that come first in their streams.
+//
+// What is wrong is named by sequence, the first one that is found in order. An event that was rewritten, with every
+// checksum made right, does not fit the next event of its stream, which is then named together with it. In a group
+// that is signed the signature does not fit, and the group is named. What the log by itself cannot tell:
+//
+//   - that the last event of a stream was rewritten, in a group that is not signed;
+//   - that everything was written anew from some event on, hashes and all, without signatures or with other
+//     ones: whose they should be, and that there should be any, the log does not know. Verification.Signed
+//     and Signers say what there is;
+//   - that the last groups are missing, or that a segment is an older state of itself. The checkpoint tells, when it
+//     was not taken along.
+//
+// For these somebody has to have kept something elsewhere: a receipt with its proof (codec.VerifyReceipt), or a
+// commitment to the history up to an event (causal.Extend), which covers every event before.
+//
 // # Denials
 //
 // With Options.KeepDenials, what gates refuse is kept as an event of kind causal.KindDenial, of the entity
@@ -295,4 +316,6 @@
 // Resident are the stream heads (about 120 bytes each with their names), the idempotency window
 // (about 50 bytes a key), and the index of the open segment (about 60 bytes an event, 8 a cause, and as much again
 // when somebody reads by anything but sequence and id). Sealed segments answer from their files, a block of 4096 bytes at a time.
+// While Verify runs, it has a head of each stream in its range of its own, and pieces of half a megabyte and a group
+// of the log, two more than it has workers.
 package journal

@@ -23,6 +23,7 @@ const (
 	shorter                 // the last group was taken for a torn write
 	unopened                // by Open
 	unread                  // by reading
+	unsound                 // by Verify alone: it is beside the events
 	wrong
 )
 
@@ -130,6 +131,9 @@ func (p *patient) read(j *journal.Journal, r rot) (v verdict, n int, err error) 
 			return v, n, err
 		}
 		at++
+	}
+	if v == unread && gone == 0 && at == n {
+		v = unsound
 	}
 	if v == unread || at != n {
 		return v, n, fmt.Errorf("reading gave %d events and no error", at)

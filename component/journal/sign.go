@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
 	"slices"
@@ -119,6 +120,18 @@ func (g *signedGroup) appendSignature(dst []byte) []byte {
 	return append(append(dst, g.signer...), g.sig[:]...)
 }
 
+// verify says whether the group's signer has signed it; whether it is the right one is not for the log to say.
+func (g *signedGroup) verify(lineage causal.Lineage) error {
+	key, err := nkeys.FromPublicKey(g.signer)
+	if err == nil {
+		err = key.Verify(causal.AppendRootMessage(nil, lineage, g.first, g.last(), g.tree.Root()), g.sig[:])
+	}
+	if err != nil {
+		return fmt.Errorf("the signature over the events %d to %d is not one of %q", g.first, g.last(), g.signer)
+	}
+	return nil
+}
+
 // signGroup signs a group before it is written; nil when the journal does not sign.
 func (c *committer) signGroup(g *group) (*signedGroup, error) {
 	on := c.j.signing
@@ -222,27 +235,14 @@ func (j *Journal) signedGroupOf(seq uint64) (*signedGroup, error) {
 	t := tapes.Get().(*tape)
 	defer t.release()
 	t.load(s)
-	g := &signedGroup{}
-	var c commit
-	for c.count == 0 {
-		f, body, next, err := t.frame(off, seq)
-		switch {
-		case err != nil:
-			return nil, j.readable(err)
-		case f.typ == frameSign:
-			g.signer, g.sig = string(body[:signerSize]), [sigSize]byte(body[signerSize:])
-		case f.typ == frameCommit:
-			c = parseCommit(body)
-		}
-		off = next
+	c, signature, err := t.groupEnd(off, seq)
+	if err != nil {
+		return nil, j.readable(err)
 	}
-	if g.signer == "" {
+	if signature == nil {
 		return nil, nil
 	}
-	if seq < c.first || seq-c.first >= uint64(c.count) || c.first < s.first {
-		return nil, s.damage(off, seq, "commit of the events %d and %d behind it", c.first, c.count-1)
-	}
-	g.first = c.first
+	g := &signedGroup{signer: string(signature[:signerSize]), first: c.first, sig: [sigSize]byte(signature[signerSize:])}
 	if off, err = x.offset(int(g.first - s.first)); err != nil {
 		return nil, j.readable(err)
 	}
@@ -261,4 +261,25 @@ func (j *Journal) signedGroupOf(seq uint64) (*signedGroup, error) {
 	}
 	g.tree = causal.NewTree(hashes)
 	return g, nil
+}
+
+// groupEnd reads on from the event seq, whose frame is at off, to the commit frame of its group. The body of the group's
+// signature frame is nil when there is none.
+func (t *tape) groupEnd(off int64, seq uint64) (c commit, signature []byte, err error) {
+	for c.count == 0 {
+		f, body, next, err := t.frame(off, seq)
+		switch {
+		case err != nil:
+			return c, nil, err
+		case f.typ == frameSign:
+			signature = bytes.Clone(body)
+		case f.typ == frameCommit:
+			c = parseCommit(body)
+		}
+		off = next
+	}
+	if seq < c.first || seq-c.first >= uint64(c.count) || c.first < t.s.first {
+		return c, nil, t.s.damage(off, seq, "commit of the events %d and %d behind it", c.first, c.count-1)
+	}
+	return c, signature, nil
 }

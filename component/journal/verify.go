@@ -2,7 +2,12 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
 
 	"batpak/causal"
 	"batpak/codec"
@@ -11,92 +16,235 @@ import (
 // Verification is what a check of the log found good.
 type Verification struct {
 	Checked uint64      // events
+	Bytes   uint64      // of the log that were read for it
+	Signed  uint64      // of Checked: events whose group has a signature, which is right
+	Groups  uint64      // signed groups that end among the events of Checked
+	Signers []string    // who has signed, as public nkeys, in order of their first signature; at most MaxSigners
 	Head    uint64      // the last visible sequence when it began
 	Hash    causal.Hash // of the event at Head
 }
 
-// VerifyError names the first event that is not what it should be.
+// MaxSigners is how many signers a Verification names.
+const MaxSigners = 16
+
+// VerifyError names the first event that is not what it should be, or does not fit what is before it. Of a group
+// whose signature is wrong it is the group's first one: one of the group is not what was signed.
 type VerifyError struct {
 	Seq    uint64
+	Before uint64 // of a broken chain: the event before it in its stream. One of the two was changed. Else 0
 	Reason string
+
+	damage *DamageError // when it is that
 }
 
 func (e *VerifyError) Error() string {
 	return fmt.Sprintf("journal: event %d: %s", e.Seq, e.Reason)
 }
 
-// verifyChunk is how many bytes of envelopes are checked between looks at the context.
-const verifyChunk = 4 << 20
-
-// Verify reads the events from from up to to (0: from the first, up to the last visible) and checks
-// each: frame, canonical envelope, lineage, sequence without gap, and the chain of its stream. The
-// first event of a stream in the range is checked against its predecessor in the log. Signatures are left to
-// those who hold a receipt and know the signer: the log alone cannot tell whose they should be. What is wrong
-// with the log is a *VerifyError; other errors mean that it could not be read.
-func (j *Journal) Verify(ctx context.Context, from, to uint64) (Verification, error) {
-	v := Verification{Head: j.Visible()}
-	if from == 0 {
-		from = 1
+// Unwrap gives the *DamageError of bytes that are not what was written, if that is what was found.
+func (e *VerifyError) Unwrap() error {
+	if e.damage == nil {
+		return nil
 	}
-	if to == 0 || to > v.Head {
-		to = v.Head
-	}
-	heads := make(map[causal.Stream]causal.Head)
-	var ev causal.Event
-	for at := from - 1; at < to; {
-		last, err := j.scan(ctx, at, to, verifyChunk, func(seq uint64, envelope []byte) error {
-			if err := codec.DecodeEnvelopeInto(envelope, &ev); err != nil {
-				return &VerifyError{Seq: seq, Reason: err.Error()}
-			}
-			if err := j.verifyEvent(heads, seq, &ev); err != nil {
-				return err
-			}
-			v.Checked++
-			return nil
-		})
-		if err != nil {
-			return v, verifyFailure(last+1, err)
-		}
-		at = last
-	}
-	if v.Head > 0 {
-		ev, err := j.GetSeq(v.Head)
-		if err != nil {
-			return v, verifyFailure(v.Head, err)
-		}
-		v.Hash = ev.Hash
-	}
-	return v, nil
+	return e.damage
 }
 
-func (j *Journal) verifyEvent(heads map[causal.Stream]causal.Head, seq uint64, ev *causal.Event) error {
-	switch {
-	case ev.Seq != seq:
-		return &VerifyError{Seq: seq, Reason: fmt.Sprintf("the envelope says it is event %d", ev.Seq)}
-	case ev.Lineage != j.lineage:
-		return &VerifyError{Seq: seq, Reason: fmt.Sprintf("the envelope is of lineage %s", ev.Lineage)}
+// VerifyOptions say what is checked and how. The zero value is the whole log, as fast as the machine can.
+type VerifyOptions struct {
+	From, To uint64             // sequences; 0 is the first, and the last visible
+	Workers  int                // how many goroutines decode and hash; 0 is one for each core, GOMAXPROCS
+	Progress func(Verification) // called in one goroutine, every few thousand events; what it gets is the caller's until it returns
+}
+
+// Verify is VerifyWith for the events from from up to to, and nothing else said.
+func (j *Journal) Verify(ctx context.Context, from, to uint64) (Verification, error) {
+	return j.VerifyWith(ctx, VerifyOptions{From: from, To: to})
+}
+
+// VerifyWith reads a range of events and checks each: frame, commit group, canonical envelope, lineage, sequence without
+// gap, and the chain of its stream. The first event of a stream in the range is checked against its predecessor in the
+// log. Where a group is signed, the signature has to be one by the signer that it names, over the hashes of the group's
+// events; a group at an end of the range is read as a whole for that. What the log alone cannot tell is whose the
+// signatures should be, and that there were any, or more events behind the last one: that takes the signer's key, and a
+// receipt or a head that was kept.
+//
+// What is wrong with the log is a *VerifyError, the first one in order of sequence; other errors mean that it could not be
+// read, or that ctx has ended. The Verification is then of what was good before.
+//
+// It takes memory for the head of each stream in the range, and for each worker about as much as the largest commit group
+// and a megabyte.
+func (j *Journal) VerifyWith(ctx context.Context, o VerifyOptions) (Verification, error) {
+	v := verifier{j: j, found: Verification{Head: j.Visible()}, from: max(o.From, 1), to: o.To, heads: make(map[causal.Stream]*chained)}
+	if v.to == 0 || v.to > v.found.Head {
+		v.to = v.found.Head
 	}
-	stream := ev.Stream()
-	head, ok := heads[stream]
-	if !ok && ev.Version > 1 {
-		for before, err := range j.streamEvents(stream, ev.Version-2, ev.Version-1) {
-			if err != nil {
-				return err
-			}
-			head = causal.Head{Seq: before.Seq, Version: before.Version, Hash: before.Hash}
+	if o.Workers < 1 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if v.from <= v.to {
+		if err := v.run(ctx, o); err != nil {
+			return v.found, j.readable(err)
 		}
 	}
-	if err := head.Check(&ev.Header); err != nil {
-		return &VerifyError{Seq: seq, Reason: err.Error()}
+	if v.found.Head > 0 {
+		ev, err := j.GetSeq(v.found.Head)
+		if err != nil {
+			return v.found, finding(v.found.Head, err)
+		}
+		v.found.Hash = ev.Hash
 	}
-	heads[stream] = head.Next(&ev.Header, ev.Hash)
+	return v.found, nil
+}
+
+// verifier joins what workers have checked, in order.
+type verifier struct {
+	j        *Journal
+	found    Verification
+	from, to uint64
+	heads    map[causal.Stream]*chained
+	signer   string        // of the last signed event
+	header   causal.Header // of the event at hand, as far as the chain looks at it
+}
+
+// chained is where the chain of a stream has come to.
+type chained struct {
+	stream causal.Stream
+	head   causal.Head
+}
+
+// run passes pieces of the log from a goroutine that cuts it, through workers that check each for itself, to here, where
+// the chains are. The first error here ends the others, and it returns when they have ended.
+func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
+	ctx, cancel := context.WithCancel(ctx)
+	free := make(chan *piece, o.Workers+2) // bounds the memory
+	for range cap(free) {
+		free <- pieces.Get().(*piece)
+	}
+	cut, order := make(chan *piece, cap(free)), make(chan *piece, cap(free)) // the same pieces: to check, and to join
+	var running sync.WaitGroup
+	defer func() {
+		cancel()
+		running.Wait()
+		for len(free) > 0 {
+			(<-free).release()
+		}
+	}()
+	running.Go(func() {
+		defer close(order)
+		defer close(cut)
+		c := cutter{j: v.j, seq: v.from, to: v.to}
+		for more := true; more; {
+			select {
+			case <-ctx.Done():
+				return
+			case p := <-free:
+				more = c.next(p)
+				p.checked = make(chan struct{})
+				cut <- p
+				order <- p
+			}
+		}
+	})
+	for range o.Workers {
+		running.Go(func() {
+			c := checker{lineage: v.j.lineage}
+			for p := range cut {
+				if ctx.Err() == nil {
+					c.check(p)
+				}
+				close(p.checked)
+			}
+		})
+	}
+	for p := range order {
+		<-p.checked
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := v.join(ctx, p); err != nil {
+			return err
+		}
+		if o.Progress != nil {
+			o.Progress(v.found)
+		}
+		free <- p
+	}
+	return ctx.Err()
+}
+
+// join takes in the events of a piece that follows the last one.
+func (v *verifier) join(ctx context.Context, p *piece) error {
+	signed := p.signed
+	for i := range p.links {
+		seq := p.first + uint64(i)
+		if seq < v.from || seq > v.to {
+			continue // of a group at an end of the range
+		}
+		if err := v.follows(ctx, seq, &p.links[i]); err != nil {
+			return err
+		}
+		v.found.Checked++
+		for len(signed) > 0 && signed[0].last < seq {
+			signed = signed[1:]
+		}
+		if len(signed) == 0 || seq < signed[0].first {
+			continue
+		}
+		v.found.Signed++
+		if seq == signed[0].last {
+			v.found.Groups++
+		}
+		if by := signed[0].signer; by != v.signer {
+			v.signer = by
+			if !slices.Contains(v.found.Signers, by) && len(v.found.Signers) < MaxSigners {
+				v.found.Signers = append(v.found.Signers, by)
+			}
+		}
+	}
+	v.found.Bytes += uint64(len(p.buf))
+	return p.err
+}
+
+// follows checks an event against the one before it in its stream.
+func (v *verifier) follows(ctx context.Context, seq uint64, l *codec.Link) error {
+	c := v.heads[causal.Stream{Coordinate: causal.Coordinate{Scope: string(l.Scope), Entity: string(l.Entity)}, Lane: l.Lane}]
+	if c == nil {
+		c = &chained{stream: causal.Stream{Coordinate: causal.Coordinate{Scope: string(l.Scope), Entity: string(l.Entity)}, Lane: l.Lane}}
+		if l.Version > 1 && v.from > 1 {
+			var err error
+			if c.head, err = v.j.headBefore(ctx, c.stream, seq); err != nil {
+				return finding(seq, err)
+			}
+		}
+		v.heads[c.stream] = c
+	}
+	h := &v.header
+	h.Coordinate, h.Lane, h.Seq, h.Version, h.Prev = c.stream.Coordinate, c.stream.Lane, seq, l.Version, l.Prev
+	if err := c.head.Check(h); err != nil {
+		return &VerifyError{Seq: seq, Before: c.head.Seq, Reason: err.Error()}
+	}
+	c.head = c.head.Next(h, l.Hash)
 	return nil
 }
 
-// verifyFailure turns damage into a finding.
-func verifyFailure(seq uint64, err error) error {
-	if d, ok := err.(*DamageError); ok {
-		return &VerifyError{Seq: seq, Reason: d.Error()}
+// headBefore returns where a stream stood before an event, by the index.
+func (j *Journal) headBefore(ctx context.Context, stream causal.Stream, seq uint64) (causal.Head, error) {
+	for ev, err := range j.backwards(ctx, stream.Coordinate, seq) {
+		if err != nil {
+			return causal.Head{}, err
+		}
+		if ev.Stream() == stream {
+			return causal.Head{Seq: ev.Seq, Version: ev.Version, Hash: ev.Hash}, nil
+		}
 	}
-	return err
+	return causal.Head{}, nil
+}
+
+// finding turns damage into what is wrong with an event.
+func finding(seq uint64, err error) error {
+	var d *DamageError
+	if !errors.As(err, &d) {
+		return err
+	}
+	return &VerifyError{Seq: seq, Reason: strings.TrimPrefix(d.Error(), "journal: "), damage: d}
 }

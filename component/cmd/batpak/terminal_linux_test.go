@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -144,4 +145,20 @@ func TestLongDataIsCutAtTheEdge(t *testing.T) {
 		}
 	}
 	wantIn(t, shown, "…")
+}
+
+func TestVerifyTellsPeopleHowMuchAndHowFast(t *testing.T) {
+	t.Parallel()
+	seed := filepath.Join(t.TempDir(), "main.nk")
+	public := strings.TrimSpace(must(t, "", "signer", "--new", seed))
+	s := serve(t, journalDir(t), "--signer", seed)
+	fill(s)
+	shown, code := onTerminal(t, "NO_COLOR=1", "verify", "--server", s.url)
+	wantIn(t, shown, "events/s", "MB/s", "signed", "of 4 by "+public)
+	s.drain()
+	offline, code2 := onTerminal(t, "NO_COLOR=1", "verify", "--dir", s.dir)
+	wantIn(t, offline, "events/s", "MB/s", "signed", "4 of 4 by "+public)
+	if code != exitDone || code2 != exitDone {
+		t.Errorf("exit codes %d, %d: %s%s", code, code2, shown, offline)
+	}
 }

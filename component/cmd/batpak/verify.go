@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"batpak/causal"
@@ -38,7 +40,8 @@ func (a *app) verifyCommand() *cobra.Command {
 		Use:   "verify [--from SEQ] [--to SEQ] | --receipts FILE | --dir DIR | --since FILE | --receipt FILE --envelope FILE --key PUBLIC",
 		Short: "Check hashes and chains of a journal",
 		Long: `Have the node read its journal and check each event: canonical bytes, lineage, sequence without gap, and
-the hash chain of its stream. With --receipts, check that the journal has the events of receipts, as
+the hash chain of its stream; and of each commit group that is signed, that the signature is one over its events
+by the signer that it names. Whether that is the right signer, a receipt tells (--receipt). With --receipts, check that the journal has the events of receipts, as
 they say: JSON, one per line, as append --json printed them; a file, or - for standard input.
 
 With --receipt, --envelope and --key, a receipt's proof is checked without any node: that the holder of the
@@ -49,13 +52,14 @@ With --since, check that the journal's history goes on from a head that batpak h
 to it is the same. It is read whole, and hashed here, so that the node's word does not count. What is printed as
 the hash is the commitment to the history.
 
-With --dir a journal is checked that is not being served. As every opening of a journal does, this
-finishes first what a crash has interrupted. When its payload keys are wrapped, --keys-wrap says by
+With --dir a journal is checked that is not being served, on all cores. As every opening of a journal does, this
+finishes first what a crash has interrupted. What opening finds damaged is told as what is wrong, too. When its payload keys are wrapped, --keys-wrap says by
 what, as for serve.
 
 What is found is printed: whether the journal is valid, how many events were checked, the last one's
-sequence and hash, and the reason when it is not valid. To a pipe these are the fields of one line. The
-exit code is 4 when it is not valid.`,
+sequence and hash, and the reason when it is not valid: it names the first event that is not what it
+should be. To a pipe these are the fields of one line. To a terminal, and with --json, there is also how much
+of the log was read, and how many of the events are signed, by whom. The exit code is 4 when it is not valid.`,
 		Example: "  batpak verify\n  batpak verify --dir /var/lib/batpak\n  batpak append --json ... | batpak verify --receipts -\n  batpak verify --receipt receipt.json --envelope event.json --key NDPK...",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -132,6 +136,13 @@ func (v *verifying) inParts(ctx context.Context, from, to uint64, check check) (
 			return total, err
 		}
 		total.Checked += part.Checked
+		total.Bytes += part.Bytes
+		total.Signed += part.Signed
+		for _, s := range part.Signers {
+			if !slices.Contains(total.Signers, s) && len(total.Signers) < journal.MaxSigners {
+				total.Signers = append(total.Signers, s)
+			}
+		}
 		total.Valid, total.Reason, total.Head, total.Hash = part.Valid, part.Reason, part.Head, part.Hash
 		if !part.Valid {
 			break
@@ -154,10 +165,12 @@ func (v *verifying) online(ctx context.Context, client *component.Client) error 
 		return err
 	}
 	return v.span(ctx, st.Durable, func(ctx context.Context, from, to uint64) (codec.VerifyReply, error) {
-		// The node may be busy; what it checks is little.
-		ctx, cancel := context.WithTimeout(ctx, max(v.timeout, 30*time.Second))
-		defer cancel()
-		return client.Verify(ctx, from, to)
+		return v.inParts(ctx, from, to, func(ctx context.Context, from, to uint64) (codec.VerifyReply, error) {
+			// The node may be busy; what it checks is little.
+			ctx, cancel := context.WithTimeout(ctx, max(v.timeout, 30*time.Second))
+			defer cancel()
+			return client.Verify(ctx, from, to)
+		})
 	})
 }
 
@@ -171,7 +184,7 @@ func (v *verifying) span(ctx context.Context, head uint64, check check) error {
 	found := codec.VerifyReply{Valid: true, Head: head}
 	if from <= to {
 		var err error
-		if found, err = v.inParts(ctx, from, to, check); err != nil {
+		if found, err = check(ctx, from, to); err != nil {
 			return err
 		}
 	}
@@ -184,17 +197,30 @@ func (v *verifying) offline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return withJournal(ctx, v.dir, v.onlyName(), keys, func(j *journal.Journal) error {
+	opened, began := false, time.Now()
+	err = withJournal(ctx, v.dir, v.onlyName(), keys, func(j *journal.Journal) error {
+		opened = true
 		return v.span(ctx, j.Visible(), func(ctx context.Context, from, to uint64) (codec.VerifyReply, error) {
-			return verifyJournal(ctx, j, from, to)
+			return v.whole(ctx, j, from, to)
 		})
 	})
+	if err != nil && !opened {
+		if code, why := explain(err); code == exitDamaged {
+			return v.tell(&codec.VerifyReply{Reason: printable(why)}, time.Since(began))
+		}
+	}
+	return err
 }
 
-// verifyJournal is what a node answers, from a journal that nobody serves.
-func verifyJournal(ctx context.Context, j *journal.Journal, from, to uint64) (codec.VerifyReply, error) {
-	found, err := j.Verify(ctx, from, to)
-	reply := codec.VerifyReply{Valid: err == nil, Checked: found.Checked, Head: found.Head, Hash: found.Hash}
+// whole is what a node answers, from a journal that nobody serves.
+func (v *verifying) whole(ctx context.Context, j *journal.Journal, from, to uint64) (codec.VerifyReply, error) {
+	bar := v.newProgress(int64(to-from+1), "verify", "events")
+	defer bar.Finish()
+	found, err := j.VerifyWith(ctx, journal.VerifyOptions{From: from, To: to, Progress: func(now journal.Verification) {
+		_ = bar.Set64(int64(now.Checked)) // a terminal that cannot be written to shows nothing
+	}})
+	reply := codec.VerifyReply{Valid: err == nil, Checked: found.Checked, Head: found.Head, Hash: found.Hash,
+		Bytes: found.Bytes, Signed: found.Signed, Signers: found.Signers}
 	var wrong *journal.VerifyError
 	if errors.As(err, &wrong) || errors.Is(err, journal.ErrDamaged) {
 		reply.Reason, err = trim(err), nil
@@ -264,6 +290,23 @@ func (v *verifying) tell(found *codec.VerifyReply, took time.Duration) error {
 	return nil
 }
 
+// checked says how much was checked, and how fast.
+func checked(found *codec.VerifyReply, took time.Duration) string {
+	text := fmt.Sprintf("%s in %s, %s events/s", grouped(found.Checked), brief(took), strings.TrimSuffix(rate(found.Checked, took), "/s"))
+	if found.Bytes > 0 {
+		text += fmt.Sprintf(", %.1f MB/s", float64(found.Bytes)/1e6/max(took, time.Nanosecond).Seconds())
+	}
+	return text
+}
+
+// signed says how many of the events are signed, and by whom.
+func signed(found *codec.VerifyReply) string {
+	if found.Signed == 0 {
+		return "none"
+	}
+	return printable(fmt.Sprintf("%s of %s by %s", grouped(found.Signed), grouped(found.Checked), strings.Join(found.Signers, ", ")))
+}
+
 func (v *verifying) show(found *codec.VerifyReply, took time.Duration) error {
 	hash := func(h causal.Hash) string {
 		if h.IsZero() {
@@ -283,8 +326,11 @@ func (v *verifying) show(found *codec.VerifyReply, took time.Duration) error {
 			strconv.FormatUint(found.Checked, 10), strconv.FormatUint(found.Head, 10), hash(found.Hash), found.Reason)
 	}
 	list := []pair{
-		{"journal", word, look}, {"checked", fmt.Sprintf("%s in %s, %s", grouped(found.Checked), brief(took), rate(found.Checked, took)), plain},
+		{"journal", word, look}, {"checked", checked(found, took), plain},
 		{"head", grouped(found.Head), plain}, {"hash", hash(found.Hash), dim},
+	}
+	if found.Bytes > 0 {
+		list = slices.Insert(list, 2, pair{"signed", signed(found), plain})
 	}
 	if found.Reason != "" {
 		list = append(list, pair{"reason", found.Reason, red})
