@@ -92,6 +92,7 @@
 //	segments/%016x.idx      a sealed segment's index: a cache
 //	segments/next.tmp       a segment that is being prepared
 //	checkpoint              heads, idempotency keys, events per payload key at a sequence: a cache
+//	history                 the Merkle tree over all events, as much as it takes to go on: a cache
 //	keys/                   the keyset (package keystore)
 //	INCOMPLETE              a copy is being made here: without a meta no journal is made
 //
@@ -193,6 +194,19 @@
 //
 // So that one state has one file: a reader does not rely on the order. A checkpoint is written only when
 // the keyset on disk has been told as much of the log. One of another format is as good as none.
+//
+// The history, which is there once History was called:
+//
+//	8   "batpkhis"
+//	4   format, 1
+//	16  lineage
+//	8   number of events
+//	32  hash of the last one; zero when there is none
+//	4   number of nodes; for each, 32: the marks and peaks of causal.History
+//	4   CRC32C of all before
+//
+// It is believed as far as the log has its last event. One who changes an event before that in the log, and leaves this
+// file, changes no root; who reads all events finds out.
 //
 // The hash of a key is the first half of SHA-256 over lineage, length of the scope (2 bytes,
 // big-endian), scope, key. Of the content that came with a key nothing is kept but the event itself: a
