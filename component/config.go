@@ -117,9 +117,9 @@ type Config struct {
 	Clock *causal.Clock
 
 	// Heads is how often the node publishes its head, signed when it signs, on P.J.heads: once it serves, then when
-	// there are new events, or six times as seldom without, and at the end of a drain. See Witness. What has
-	// become of the events is known from a cache in Dir, or is read from the log in the background first. Default 10 s;
-	// NoHeads publishes none.
+	// there are new events, or six times as seldom without, and at the end of a drain. See Witness. What it
+	// commits to goes on from a cache in the directory; without one the log is read first, in the background. Default
+	// 10 s; NoHeads publishes none.
 	Heads time.Duration
 
 	// MaxReads is how many requests that read from disk are worked on at a time. What comes on

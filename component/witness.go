@@ -16,6 +16,9 @@ import (
 // maxHead is how many bytes a head has at most that is looked at.
 const maxHead = 4096
 
+// latest is the end of the year 9999 in milliseconds since 1970, the latest time that the file can have.
+const latest = 253_402_300_799_999
+
 // WitnessOptions says what a Witness goes by. The zero value is good.
 type WitnessOptions struct {
 	// File is where the last head is kept, so that the next Witness goes on from it; batpak head --save makes such a
@@ -34,8 +37,8 @@ type WitnessOptions struct {
 }
 
 // Witness follows the heads that a node publishes, and keeps the last one. Each has to go on from it: the events in
-// between are read and hashed here, so nothing but their bytes is believed. From the first head that does not on, every
-// request of its Client fails with the Witness's error, appends and reads alike, without being sent.
+// between are read and hashed here, so nothing but their bytes is believed. From the first one that does not, every request
+// of its Client fails with the Witness's error, appends and reads alike, without being sent.
 //
 // A Witness is used by one goroutine at a time.
 type Witness struct {
@@ -167,7 +170,7 @@ func (w *Witness) look(ctx context.Context, head *codec.PublishedHead) (good boo
 			return false, err
 		}
 	}
-	at := time.UnixMilli(int64(min(head.Time, 1<<60/1_000_000))).UTC()
+	at := time.UnixMilli(int64(min(head.Time, latest))).UTC()
 	next := KeptHead{Journal: w.client.journal, Lineage: head.Lineage, Time: at}
 	if kept := w.kept; kept != nil {
 		if head.Lineage != kept.Lineage {

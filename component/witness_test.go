@@ -408,7 +408,7 @@ func quiet(t *testing.T) (b *bed, head codec.PublishedHead, public string) {
 	pair, public := keyPair(t, 1)
 	b = serve(t, noOnward, func(c *component.Config) { c.Heads, c.Signer = component.NoHeads, pair })
 	b.number(t, 1, 3)
-	return b, must(b.node.Journal().SignHead(context.Background(), 1000))(t), public
+	return b, must(b.node.Journal().SignHead(context.Background(), 1_800_000_001_000))(t), public
 }
 
 func TestAHeadThatIsNotTheSignersIsRefused(t *testing.T) {
@@ -472,7 +472,7 @@ func TestAWitnessChecksWhatAHeadClaims(t *testing.T) {
 	ctx := soon(t)
 	good.Signer, good.Sig = "", [64]byte{}
 	b.number(t, 2, 2)
-	five := must(b.node.Journal().SignHead(ctx, 2000))(t)
+	five := must(b.node.Journal().SignHead(ctx, 1_800_000_002_000))(t)
 	five.Signer, five.Sig = "", [64]byte{}
 	change := func(h codec.PublishedHead, f func(h *codec.PublishedHead)) codec.PublishedHead {
 		f(&h)
@@ -486,7 +486,7 @@ func TestAWitnessChecksWhatAHeadClaims(t *testing.T) {
 		"one after the other":     {[]codec.PublishedHead{good, five}, false, 5},
 		"again":                   {[]codec.PublishedHead{five, five}, false, 5},
 		"late":                    {[]codec.PublishedHead{five, good}, false, 5},
-		"fewer, and signed later": {[]codec.PublishedHead{five, change(good, func(h *codec.PublishedHead) { h.Time = 3000 })}, true, 5},
+		"fewer, and signed later": {[]codec.PublishedHead{five, change(good, func(h *codec.PublishedHead) { h.Time = 1_800_000_003_000 })}, true, 5},
 		"another commitment":      {[]codec.PublishedHead{good, change(good, func(h *codec.PublishedHead) { h.Commitment[0] ^= 1 })}, true, 3},
 		"another at the end":      {[]codec.PublishedHead{good, change(five, func(h *codec.PublishedHead) { h.Commitment[0] ^= 1 })}, true, 3},
 		"another at first":        {[]codec.PublishedHead{change(good, func(h *codec.PublishedHead) { h.Commitment[0] ^= 1 })}, true, 0},
@@ -494,6 +494,7 @@ func TestAWitnessChecksWhatAHeadClaims(t *testing.T) {
 		"all sequences":           {[]codec.PublishedHead{good, change(five, func(h *codec.PublishedHead) { h.Seq = 1<<64 - 1 })}, true, 3},
 		"the end of time":         {[]codec.PublishedHead{good, change(five, func(h *codec.PublishedHead) { h.Time = 1<<64 - 1 })}, false, 5},
 		"another lineage":         {[]codec.PublishedHead{good, change(five, func(h *codec.PublishedHead) { h.Lineage[3] ^= 1 })}, true, 3},
+		"another lineage again":   {[]codec.PublishedHead{good, change(good, func(h *codec.PublishedHead) { h.Lineage[3] ^= 1 })}, true, 3},
 		"another lineage first":   {[]codec.PublishedHead{change(five, func(h *codec.PublishedHead) { h.Lineage[3] ^= 1 })}, true, 0},
 	} {
 		c := client(t, b.nc)

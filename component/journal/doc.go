@@ -287,6 +287,6 @@
 // # Memory
 //
 // Resident are the stream heads (about 150 bytes each with their names), the idempotency window
-// (about 50 bytes a key), and the index of the open segment (about 40 bytes an event, 70 a cause). Sealed segments
+// (about 50 bytes a key), at most 2 MiB of hashes for the history once it was asked for, and the index of the open segment (about 40 bytes an event, 70 a cause). Sealed segments
 // answer from their files.
 package journal
