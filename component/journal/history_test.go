@@ -14,6 +14,7 @@ import (
 
 	"batpak/causal"
 	"batpak/component/journal"
+	"batpak/faultfs"
 
 	"github.com/nats-io/nkeys"
 )
@@ -238,4 +239,27 @@ func TestAHeadIsSigned(t *testing.T) {
 	if _, err := j.SignHead(context.Background(), 79); !errors.Is(err, journal.ErrClosed) {
 		t.Errorf("of a closed journal: %v", err)
 	}
+}
+
+// A cache that cannot be written costs nobody an append, and the next Open reads the log.
+func TestAHistoryThatCannotBeWrittenIsReadAgain(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t)
+	o := journal.Options{Name: "main", SegmentBytes: small}
+	j := openFS(t, d, o)
+	mustAppend(t, j, one(event("a", 1)))
+	root := mustRoot(t, j, "new")
+	d.failSync("history" + faultfs.TempSuffix)
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d.now["history"] != nil {
+		t.Error("it was written")
+	}
+	j = openFS(t, d, o)
+	if mustRoot(t, j, "opened again") != root {
+		t.Error("another root")
+	}
+	mustAppend(t, j, one(event("a", 2)))
+	mustRoot(t, j, "gone on")
 }
