@@ -32,8 +32,9 @@
 //
 // A Tree is the Merkle tree over the event hashes of one commit batch. Its root stands for all of
 // them, so that one signature over AppendRootMessage covers the batch, and an event's audit path of a
-// few hashes shows with RootOfPath that the event is in it. A commitment to everything up to an event is made by
-// Extend: whoever keeps one finds out later whether history was rewritten.
+// few hashes shows with RootOfPath that the event is in it. A History is the same tree over all
+// events of a journal, as much of it as it takes to go on: its root commits to everything up to an event, and whoever
+// keeps one finds out later whether history was rewritten, and about where.
 //
 // # Clocks
 //

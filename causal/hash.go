@@ -11,20 +11,6 @@ type Hash [32]byte
 // eventDomain separates event hashes from every other use of SHA-256.
 const eventDomain = "batpak.event.v1\x00"
 
-// headDomain separates commitments to a whole history from every other use of SHA-256.
-const headDomain = "batpak.head.v1\x00"
-
-// Extend returns the commitment to a journal's history up to an event, given the one up to the event before it:
-// SHA-256( "batpak.head.v1" 0x00 commitment event ). The commitment to no history is the zero value. Unlike an
-// event's hash, which covers its own stream, it covers every event before.
-func Extend(commitment, event Hash) Hash {
-	var b [len(headDomain) + 2*len(Hash{})]byte
-	n := copy(b[:], headDomain)
-	n += copy(b[n:], commitment[:])
-	copy(b[n:], event[:])
-	return sha256.Sum256(b[:])
-}
-
 // HashEnvelope returns the event hash of an envelope's bytes. It does not allocate.
 func HashEnvelope(envelope []byte) Hash {
 	d := sha256.New()

@@ -2,7 +2,6 @@ package causal_test
 
 import (
 	"crypto/sha256"
-	"slices"
 	"testing"
 
 	"batpak/causal"
@@ -45,17 +44,5 @@ func BenchmarkHashEnvelope(b *testing.B) {
 				causal.HashEnvelope(envelope)
 			}
 		})
-	}
-}
-
-func TestACommitmentIsToEveryEventInItsPlace(t *testing.T) {
-	a, b := causal.Hash{1}, causal.Hash{2}
-	one := causal.Extend(causal.Hash{}, a)
-	want := causal.Hash(sha256.Sum256(slices.Concat([]byte("batpak.head.v1\x00"), make([]byte, 32), a[:])))
-	if one != want {
-		t.Errorf("%s, want %s", one, want)
-	}
-	if causal.Extend(one, b) == causal.Extend(causal.Extend(causal.Hash{}, b), a) {
-		t.Error("two events in another order have the same commitment")
 	}
 }

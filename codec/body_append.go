@@ -127,12 +127,7 @@ func (p *Proof) fields(f *form) {
 	uintField(f, "last", &p.Last, required)
 	listField(f, "path", &p.Path, required, 64, hashValue)
 	if f.field("sig", required, false) {
-		start, sig := f.off, p.Sig[:]
-		bytesValue(f, &sig)
-		if len(sig) != len(p.Sig) {
-			f.bad(start, "is not 64 bytes")
-		}
-		copy(p.Sig[:], sig)
+		sigValue(f, &p.Sig)
 	}
 }
 

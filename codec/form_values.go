@@ -116,6 +116,16 @@ func bytesValue(f *form, p *[]byte) {
 	}
 }
 
+// sigValue is an Ed25519 signature.
+func sigValue(f *form, p *[64]byte) {
+	start, sig := f.off, p[:]
+	bytesValue(f, &sig)
+	if len(sig) != len(p) {
+		f.bad(start, "is not 64 bytes")
+	}
+	copy(p[:], sig)
+}
+
 // appendBase64 appends a string that is b in base64.
 func appendBase64(dst, b []byte) []byte {
 	n := base64.StdEncoding.EncodedLen(len(b))

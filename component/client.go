@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"batpak/causal"
@@ -28,7 +29,7 @@ type ClientOptions struct {
 }
 
 // Client talks to the node of one journal. It is safe for concurrent use and holds nothing that
-// must be closed. Errors of its methods are an *Error when the node refused, and otherwise match
+// must be closed. A Witness can have it refuse its node for good. Errors of its methods are an *Error when the node refused, and otherwise match
 // ErrNoNode, ErrReply, context.DeadlineExceeded, or are the connection's. After an append, all
 // but a refusal leave open whether the event was appended; an append with a key can be repeated.
 type Client struct {
@@ -37,6 +38,8 @@ type Client struct {
 	base    string // "P.J."
 	timeout time.Duration
 	clock   *causal.Clock // nil when the client has none
+
+	refused atomic.Pointer[error] // why nothing is asked any more; see Witness
 }
 
 // NewClient returns a client. It sends nothing. Its errors match ErrConfig.
@@ -61,6 +64,9 @@ func (c *Client) Journal() string { return c.journal }
 
 // ask sends a request to the subject behind "P.J." and reads the reply into out.
 func (c *Client) ask(ctx context.Context, subject string, in, out codec.Body) error {
+	if why := c.refused.Load(); why != nil {
+		return fmt.Errorf("component: %s: the node is refused: %w", subject, *why)
+	}
 	body, err := codec.Marshal(nil, codec.Msgpack, in)
 	if err != nil {
 		return fmt.Errorf("component: %s: %w", subject, err)

@@ -27,7 +27,11 @@ const (
 	DefaultMaxStreamAcks    = 16384
 	DefaultAckStreamTimeout = 4 * time.Second
 	DefaultClaimWait        = 250 * time.Millisecond
+	DefaultHeads            = 10 * time.Second
 )
+
+// NoHeads is a Config.Heads that publishes none.
+const NoHeads time.Duration = -1
 
 // Onward says where committed events go.
 type Onward uint8
@@ -72,8 +76,8 @@ type Config struct {
 	RequireSubject bool
 
 	// Signer signs what is committed, so that receipts carry a proof that holds without the node:
-	// journal.NewSigner makes one of a seed. It is asked for one signature at a time, one for each commit
-	// batch, and all appends wait for a slow one. Nil signs nothing.
+	// journal.NewSigner makes one of a seed. It signs the heads too. It is asked for one signature at a time, one for
+	// each commit batch, and all appends wait for a slow one. Nil signs nothing.
 	Signer journal.Signer
 
 	// Gates judge every append. Nil permits everything.
@@ -111,6 +115,12 @@ type Config struct {
 	// Clock times the events, and takes in the clocks that requests come with (header Batpak-HLC). Default: a
 	// new one on the wall clock.
 	Clock *causal.Clock
+
+	// Heads is how often the node publishes its head, signed when it signs, on P.J.heads: once it serves, then when
+	// there are new events, or six times as seldom without, and at the end of a drain. See Witness. What it
+	// commits to goes on from a cache in the directory; without one the log is read first, in the background. Default
+	// 10 s; NoHeads publishes none.
+	Heads time.Duration
 
 	// MaxReads is how many requests that read from disk are worked on at a time. What comes on
 	// top is answered with ErrBusy. Default 64. Each takes memory in the order of one message.
@@ -177,6 +187,10 @@ func (c Config) complete() (Config, error) {
 			return bad("%s is negative", what)
 		}
 	}
+	if c.Heads < 0 && c.Heads != NoHeads {
+		return bad("Heads is negative")
+	}
+	setDefault(&c.Heads, DefaultHeads)
 	setDefault(&c.MaxPayload, DefaultMaxPayload)
 	setDefault(&c.MaxReads, DefaultMaxReads)
 	setDefault(&c.MaxStreamAcks, DefaultMaxStreamAcks)

@@ -14,7 +14,7 @@
 // disk, and the next Open goes on where it was.
 //
 // The connection stays the caller's. A node needs the permission to subscribe to P.J.> and
-// $SRV.>, and to publish to P.J.events.>, $JS.API.>, $SRV.> and the inboxes of its clients. Because
+// $SRV.>, and to publish to P.J.events.>, P.J.heads, $JS.API.>, $SRV.> and the inboxes of its clients. Because
 // a reply goes wherever its request says, a node does not work on a request whose reply would
 // go to a subject that begins with "P." or "$": a client that may only append could otherwise
 // write into the onward stream. Give a node no more permissions than that.
@@ -51,6 +51,14 @@
 //
 // A journal that was restored from a backup (package journal) may lack erasures that were on record after it.
 // They are in the onward stream: ErasuresBeyond reads and checks them, before there is a journal to be served.
+//
+// # Heads
+//
+// A node publishes how far its journal has come, with a commitment to every event, on P.J.heads (Config.Heads). The
+// journal adds to the tree when it is asked to, so that appends do not wait, and the node asks in a goroutine of
+// its own. A [Witness] keeps the last head, in the file that is a [KeptHead], and has its [Client] refuse the node, appends
+// and reads alike, when a head does not go on from it: then an event was changed or taken back, whoever holds the
+// signing key. It needs the permission to subscribe to P.J.heads, and to publish to P.J.read and P.J.status.
 //
 // # Errors
 //

@@ -86,6 +86,7 @@ func (n *Node) end(cause error) {
 		_ = n.appends.settle(never) // the journal ends each of them
 		n.cancel()                  // reads give up
 		_ = n.others.settle(never)
+		n.heads.stop()
 		if n.relay != nil {
 			_ = n.relay.Stop(n.ctx) // which has ended: at once
 		}

@@ -82,7 +82,7 @@ var strays = []string{"*", "*.*", "append.*.*.>", "head.*.*.>",
 
 // register adds the endpoints to the service, and the subscriptions for strays.
 func (n *Node) register() error {
-	base := n.cfg.Prefix + "." + n.journal.Name() + "."
+	base := n.subject("")
 	for _, ep := range n.endpoints {
 		first, _, _ := strings.Cut(ep.form, ".")
 		ep.skip = len(base) + len(first) + 1
@@ -154,6 +154,9 @@ func (n *Node) usableReply(req *request, subject string) bool {
 // stray answers a request to no endpoint.
 func (n *Node) stray(m *nats.Msg, skip int) {
 	ours, deeper, _ := strings.Cut(m.Subject[skip:], ".")
+	if m.Subject[skip:] == headsToken && m.Reply == "" {
+		return // the node's own
+	}
 	for _, ep := range n.endpoints {
 		first, rest, _ := strings.Cut(ep.form, ".")
 		if first == ours && strings.Count(rest, "*") == tokens(deeper) {

@@ -28,6 +28,7 @@ type Node struct {
 	journal *journal.Journal
 	relay   *relay.Relay // nil when events go nowhere
 	held    *heldReplies // nil then too
+	heads   *heads       // nil when none are published
 
 	service     micro.Service
 	endpoints   []*endpoint
@@ -132,6 +133,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err := flushFor(ctx, n.nc, flushTime); err != nil {
 		return fmt.Errorf("component: subscribe: %w", err)
 	}
+	n.startHeads()
 	go n.watch(n.nc.StatusChanged(nats.CLOSED))
 	n.log.Info("node serves", slog.String("service", n.service.Info().ID), slog.Uint64("head", n.journal.Visible()))
 	return nil
@@ -225,6 +227,11 @@ func (n *Node) metadata() map[string]string {
 	return m
 }
 
+// subject returns a subject behind "P.J.".
+func (n *Node) subject(rest string) string {
+	return n.cfg.Prefix + "." + n.journal.Name() + "." + rest
+}
+
 // watch ends the node when the connection is closed. It is a goroutine, and ends with the node.
 func (n *Node) watch(closed chan nats.Status) {
 	defer n.nc.RemoveStatusListener(closed)
@@ -263,6 +270,7 @@ func (n *Node) Drain(ctx context.Context) error {
 	if err == nil && n.relay != nil {
 		err = n.relay.Wait(ctx, n.journal.Visible())
 	}
+	n.heads.last(ctx, n)
 	if err != nil {
 		err = fmt.Errorf("component: drain: %w", err)
 	}

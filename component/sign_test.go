@@ -179,10 +179,21 @@ func TestProofsThatDoNotFitAreLeftOut(t *testing.T) {
 	}
 }
 
-// What signing costs over NATS, receipts with their proofs included: two nodes take turns, so that both have the same
-// disk and the same moments. It reports the median turn of each.
+// What signing costs over NATS, receipts with their proofs included.
 func BenchmarkSign(b *testing.B) {
 	key, _ := keyPair(b, 1)
+	takeTurns(b, "plain", "signed", func(*component.Config) {}, func(c *component.Config) { c.Signer = key })
+}
+
+// What it costs to publish heads, a hundred times as often as by default.
+func BenchmarkHeads(b *testing.B) {
+	takeTurns(b, "without", "heads",
+		func(c *component.Config) { c.Heads = component.NoHeads }, func(c *component.Config) { c.Heads = component.DefaultHeads / 100 })
+}
+
+// takeTurns loads two nodes in turns, so that both have the same disk and the same moments. It reports the median turn of
+// each.
+func takeTurns(b *testing.B, one, other string, tweakOne, tweakOther func(*component.Config)) {
 	url := startServer(b)
 	const turns, count = 40, 6_000
 	rates := map[string][]float64{}
@@ -196,11 +207,13 @@ func BenchmarkSign(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, signer := range map[string]journal.Signer{"plain": nil, "signed": key} {
-		node, err := component.Open(context.Background(), component.Config{
-			Conn: connect(b, url), Dir: b.TempDir(), Name: name, Onward: component.OnwardNone, Signer: signer,
+	for name, tweak := range map[string]func(*component.Config){one: tweakOne, other: tweakOther} {
+		cfg := component.Config{
+			Conn: connect(b, url), Dir: b.TempDir(), Name: name, Onward: component.OnwardNone, Heads: component.NoHeads,
 			Logger: slog.New(slog.DiscardHandler),
-		})
+		}
+		tweak(&cfg)
+		node, err := component.Open(context.Background(), cfg)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -210,9 +223,9 @@ func BenchmarkSign(b *testing.B) {
 		}}
 	}
 	for turn := range 2 * turns {
-		name := "plain"
+		name := one
 		if turn%4 == 1 || turn%4 == 2 {
-			name = "signed"
+			name = other
 		}
 		row, err := bench.Load{Name: name, Inflight: 256, Count: count}.Requests(context.Background(), requests[name])
 		if err != nil || row.Errors > 0 {
@@ -220,11 +233,11 @@ func BenchmarkSign(b *testing.B) {
 		}
 		rates[name] = append(rates[name], row.OpsPerS)
 	}
-	slices.Sort(rates["plain"])
-	slices.Sort(rates["signed"])
-	without, with := rates["plain"][turns/2], rates["signed"][turns/2]
+	slices.Sort(rates[one])
+	slices.Sort(rates[other])
+	before, after := rates[one][turns/2], rates[other][turns/2]
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(without, "plain/s")
-	b.ReportMetric(with, "signed/s")
-	b.ReportMetric(100*with/without, "%")
+	b.ReportMetric(before, one+"/s")
+	b.ReportMetric(after, other+"/s")
+	b.ReportMetric(100*after/before, "%")
 }

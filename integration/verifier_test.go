@@ -78,7 +78,7 @@ func TestReceiptsHoldInAnotherLanguage(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := strings.TrimSpace(string(said))
-	p := serve(t, "--dir", newDir(t), "--listen", "127.0.0.1:0", "--signer", seed)
+	p := serve(t, "--dir", newDir(t), "--listen", "127.0.0.1:0", "--signer", seed, "--heads", "20ms")
 	c := client{p.connect()}
 	if signer := c.status(t).str("signer"); signer != key {
 		t.Fatalf("the status says that %q signs", signer)
@@ -153,6 +153,7 @@ func TestReceiptsHoldInAnotherLanguage(t *testing.T) {
 	whole := bytes.Join(dump, nil)
 
 	v.valid("the stream with every receipt", "stream", whole, key, lines)
+	v.heads(c, key, whole, n+3)
 	wide := -1 // a receipt of a group of many
 	for i, text := range packed {
 		f, err := unpackFields(text)
@@ -217,6 +218,34 @@ func TestReceiptsHoldInAnotherLanguage(t *testing.T) {
 	bent := bytes.Clone(whole)
 	bent[len(dump[0])-1] ^= 1 // of the payload: only what follows knows
 	v.notValid("a stream with another payload", "", "stream", bent, key, lines)
+}
+
+// heads has the verifier check the head that the node publishes of n events, as it is and bent.
+func (v verifier) heads(c client, key string, whole []byte, n uint64) {
+	v.t.Helper()
+	sub, err := c.nc.SubscribeSync("batpak.main.heads")
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	var head fields
+	var text []byte
+	for head == nil || head.num("seq") < n {
+		msg, err := sub.NextMsgWithContext(within(v.t))
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		text = msg.Data
+		if head, err = unpackFields(text); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+	v.valid("the head", "head", key, text, whole)
+	bent := bytes.Clone(text)
+	bent[bytes.Index(text, head.bin("commitment"))] ^= 1
+	v.notValid("a bent head", "the signature is not", "head", key, bent, whole)
+	bent = bytes.Clone(whole)
+	bent[len(whole)-1] ^= 1 // of the last payload
+	v.notValid("other events than the head's", "other events", "head", key, text, bent)
 }
 
 func mustAll(t *testing.T, c client) []event {

@@ -177,7 +177,7 @@ func (d *folder) discard() {
 			return
 		}
 	}
-	for _, name := range []string{manifestName, checkpointName, checkpointName + faultfs.TempSuffix, metaName + faultfs.TempSuffix, lockName} {
+	for _, name := range []string{manifestName, checkpointName, checkpointName + faultfs.TempSuffix, historyName, historyName + faultfs.TempSuffix, metaName + faultfs.TempSuffix, lockName} {
 		if remove(d.fsys, name) != nil {
 			return
 		}

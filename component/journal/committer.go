@@ -126,6 +126,7 @@ func (c *committer) publish(s *segment, g *group, size int) {
 	}
 	j.mu.Unlock()
 	j.durableEnd.Store(s.end)
+	j.history.leave(g)
 	if s.end > s.size/2 {
 		c.prep.want()
 	}

@@ -340,7 +340,7 @@ func (im *image) boot(tb testing.TB) *disk {
 
 // isCache says whether a file is one that costs time only when it is lost.
 func isCache(name string) bool {
-	return name == "checkpoint" || strings.HasSuffix(name, ".idx")
+	return name == "checkpoint" || name == "history" || strings.HasSuffix(name, ".idx")
 }
 
 // copyDir copies the files of a directory as they are now.

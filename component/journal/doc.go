@@ -86,7 +86,7 @@
 //     was not taken along.
 //
 // For these somebody has to have kept something elsewhere: a receipt with its proof (codec.VerifyReceipt), or a
-// commitment to the history up to an event (causal.Extend), which covers every event before.
+// commitment to the history up to an event (causal.History), which covers every event before.
 //
 // # Denials
 //
@@ -122,6 +122,7 @@
 //	segments/%016x.idx      a sealed segment's index: a cache
 //	segments/next.tmp       a segment that is being prepared
 //	checkpoint              heads, idempotency keys, events per payload key at a sequence: a cache
+//	history                 the Merkle tree over all events, as much as it takes to go on: a cache
 //	keys/                   the keyset (package keystore)
 //	INCOMPLETE              a copy is being made here: without a meta no journal is made
 //
@@ -235,6 +236,19 @@
 // So that one state has one file: a reader does not rely on the order. A checkpoint is written only when
 // the keyset on disk has been told as much of the log. One of another format is as good as none.
 //
+// The history, which is there once History was called:
+//
+//	8   "batpkhis"
+//	4   format, 1
+//	16  lineage
+//	8   number of events
+//	32  hash of the last one; zero when there is none
+//	4   number of nodes; for each, 32: the marks and peaks of causal.History
+//	4   CRC32C of all before
+//
+// It is believed as far as the log has its last event. One who changes an event before that in the log, and leaves this
+// file, changes no root; who reads all events finds out.
+//
 // The hash of a key is the first half of SHA-256 over lineage, length of the scope (2 bytes,
 // big-endian), scope, key. Of the content that came with a key nothing is kept but the event itself: a
 // retry is compared with the event, whose payload opens only as long as it was not erased.
@@ -313,9 +327,9 @@
 //
 // # Memory
 //
-// Resident are the stream heads (about 120 bytes each with their names), the idempotency window
-// (about 50 bytes a key), and the index of the open segment (about 60 bytes an event, 8 a cause, and as much again
-// when somebody reads by anything but sequence and id). Sealed segments answer from their files, a block of 4096 bytes at a time.
-// While Verify runs, it has a head of each stream in its range of its own, and pieces of half a megabyte and a group
-// of the log, two more than it has workers.
+// Resident are the stream heads (about 120 bytes each with their names), the idempotency window (about 50 bytes a
+// key), at most 2 MiB of hashes for the history once it was asked for, and the index of the open segment (about 60 bytes
+// an event, 8 a cause, and as much again when somebody reads by anything but sequence and id). Sealed segments answer
+// from their files, a block of 4096 bytes at a time. While Verify runs, it has a head of each stream in its range of
+// its own, and pieces of half a megabyte and a group of the log, two more than it has workers.
 package journal

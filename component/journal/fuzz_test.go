@@ -75,6 +75,37 @@ func FuzzCheckpoint(f *testing.F) {
 	})
 }
 
+func FuzzHistory(f *testing.F) {
+	lineage := causal.Lineage{1}
+	for _, n := range []int{0, 1, 2, 7, 1024, 1500} {
+		var tree causal.History
+		var last causal.Hash
+		for i := range n {
+			last = causal.Hash{byte(i), byte(i >> 8), 1}
+			tree.Add(&last)
+		}
+		good := encodeHistory(lineage, &tree, last)
+		f.Add(good[:len(good)-4])
+		f.Add(good)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, b := range [][]byte{b, withSum(b)} {
+			tree, last, err := decodeHistory(b, lineage)
+			if err != nil {
+				if !errors.Is(err, errHistory) || tree.Len() != 0 {
+					t.Errorf("error %v, %d events", err, tree.Len())
+				}
+				continue
+			}
+			if !bytes.Equal(encodeHistory(lineage, &tree, last), b) {
+				t.Errorf("%x is of %d events, and encodes otherwise", b, tree.Len())
+			}
+			tree.Root()
+			tree.Add(&last)
+		}
+	})
+}
+
 // fuzzDir is a directory that a fuzz target uses again and again.
 func fuzzDir(tb testing.TB) (faultfs.FS, string) {
 	dir := tb.TempDir()

@@ -51,6 +51,7 @@ type Journal struct {
 	surveys       context.Context
 	endSurveys    context.CancelFunc
 	durableEnd    atomic.Int64 // end of the open segment's durable frames
+	history       history
 	poison        atomic.Pointer[error]
 	closing       sync.Once
 	closed        atomic.Bool
@@ -179,6 +180,7 @@ func (j *Journal) start() {
 	j.replied = make(chan struct{})
 	j.idle = make(chan struct{})
 	j.surveying = make(chan struct{}, maxSurveys)
+	j.history.turn = make(chan struct{}, 1)
 	j.surveys, j.endSurveys = context.WithCancel(context.Background())
 	j.requestSlices.New = func() any { return new([]*request) }
 	j.trees.New = func() any { return new(causal.Tree) }
@@ -215,6 +217,7 @@ func (j *Journal) Close() error {
 		if j.Poisoned() == nil {
 			j.closeErr = j.mark(j.active())
 			j.writeCheckpoint()
+			j.closeHistory()
 		}
 		j.closeFiles()
 		j.closeErr = errors.Join(j.closeErr, j.lock.Close())

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"slices"
+	"sync"
 
 	"batpak/causal"
 	"batpak/codec"
@@ -12,7 +13,7 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// Signer signs the commit groups of a journal; an nkeys.KeyPair is one. Sign makes an Ed25519 signature
+// Signer signs the commit groups of a journal, and its head; an nkeys.KeyPair is one. Sign makes an Ed25519 signature
 // of 64 bytes, and is called from one goroutine at a time.
 type Signer interface {
 	PublicKey() (string, error)
@@ -64,6 +65,7 @@ func (s *seedSigner) Wipe() { clear(s.key) }
 type signing struct {
 	Signer
 	public string
+	one    sync.Mutex // a signer is asked for one signature at a time
 }
 
 // newSigning checks that a signer is what it says, so that no receipt is given that proves nothing.
@@ -88,15 +90,25 @@ func newSigning(s Signer) (*signing, error) {
 // sign signs the root over the events from first on.
 func (on *signing) sign(lineage causal.Lineage, first uint64, tree *causal.Tree) (*signedGroup, error) {
 	g := &signedGroup{signer: on.public, first: first, tree: tree}
-	sig, err := on.Sign(causal.AppendRootMessage(nil, lineage, first, g.last(), g.tree.Root()))
-	if err != nil {
+	var err error
+	if g.sig, err = on.message(causal.AppendRootMessage(nil, lineage, first, g.last(), g.tree.Root())); err != nil {
 		return nil, err
 	}
-	if len(sig) != sigSize {
-		return nil, fmt.Errorf("a signature of %d bytes", len(sig))
-	}
-	g.sig = [sigSize]byte(sig)
 	return g, nil
+}
+
+// message signs a message.
+func (on *signing) message(b []byte) (sig [sigSize]byte, err error) {
+	on.one.Lock()
+	made, err := on.Sign(b)
+	on.one.Unlock()
+	if err != nil {
+		return sig, err
+	}
+	if len(made) != sigSize {
+		return sig, fmt.Errorf("a signature of %d bytes", len(made))
+	}
+	return [sigSize]byte(made), nil
 }
 
 // signedGroup proves the events of a commit group.

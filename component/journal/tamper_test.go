@@ -161,10 +161,10 @@ func rechain(groups []forged) {
 type keptHead []causal.Hash
 
 func keep(events []causal.Event) (k keptHead) {
-	var c causal.Hash
+	var h causal.History
 	for i := range events {
-		c = causal.Extend(c, events[i].Hash)
-		k = append(k, c)
+		h.Add(&events[i].Hash)
+		k = append(k, h.Root())
 	}
 	return k
 }

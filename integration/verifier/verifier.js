@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 'use strict';
 
-// Verifies receipts and streams of batpak without a node of batpak, as component/PROTOCOL.md says and with
+// Verifies receipts, streams and heads of batpak without a node of batpak, as component/PROTOCOL.md says and with
 // nothing but it: a second implementation, in another language and without dependencies.
 //
 //   node verifier.js receipt KEY RECEIPT ENVELOPE   the proof of a receipt, by the signer's public nkey
 //   node verifier.js stream DUMP [KEY RECEIPTS]     the messages of an onward stream, from the first on
+//   node verifier.js head KEY HEAD DUMP             a message of P.J.heads, and that it is of these events
 //
 // RECEIPT and ENVELOPE are files of MessagePack, or of JSON as the protocol has them. DUMP has the messages'
 // bodies one behind the other; RECEIPTS are receipts in JSON, one in a line, and each is verified with
@@ -155,6 +156,33 @@ function verifyReceipt(r, e, nkey) {
 }
 
 
+// treeOf is the root of the Merkle tree over hashes.
+function treeOf(hashes) {
+  if (hashes.length === 0) return sha256();
+  let level = hashes.map((h) => sha256(Buffer.from([0]), h));
+  while (level.length > 1) {
+    const above = [];
+    for (let i = 0; i < level.length; i += 2) {
+      above.push(i + 1 < level.length ? sha256(Buffer.from([1]), level[i], level[i + 1]) : level[i]);
+    }
+    level = above;
+  }
+  return level[0];
+}
+
+// verifyHead holds a head against the signer's key, and against the journal's events.
+function verifyHead(h, events, nkey) {
+  const [lineage, seq, time, root, sig] = ['lineage', 'seq', 'time', 'commitment', 'sig'].map((key) => h.get(key));
+  must(isBytes(lineage, 16) && typeof seq === 'bigint' && typeof time === 'bigint' && isBytes(root, 32), 'the head has another form');
+  must(h.get('signer') === nkey && isBytes(sig, 64), `the head is signed by ${h.get('signer')}`);
+  const signed = Buffer.concat([Buffer.from('batpak.head.v1\0'), lineage, uint64(seq), uint64(time), root]);
+  must(crypto.verify(null, signed, keyOf(nkey), sig), 'the signature is not the signer\'s');
+  must(seq <= BigInt(events.length), `the head is of ${seq} events`);
+  const below = events.slice(0, Number(seq));
+  must(below.every((e) => e.fields.get('lineage').equals(lineage)), 'the head is of another journal');
+  must(treeOf(below.map((e) => e.hash)).equals(root), 'the head is of other events');
+}
+
 // verifyStream checks that a dump is the events from the first on: no gap, one lineage, whole batches, and each
 // stream a chain. It returns them.
 function verifyStream(dump) {
@@ -203,7 +231,13 @@ function main([what, ...args]) {
     }
     return `valid: ${events.length} events, ${lines.length} receipts`;
   }
-  throw new Error('usage: verifier.js receipt KEY RECEIPT ENVELOPE | stream DUMP [KEY RECEIPTS]');
+  if (what === 'head' && args.length === 3) {
+    const h = decode(fs.readFileSync(args[1]));
+    must(h instanceof Map, 'the head is no map');
+    verifyHead(h, verifyStream(fs.readFileSync(args[2])), args[0]);
+    return `valid: head at event ${h.get('seq')}`;
+  }
+  throw new Error('usage: verifier.js receipt KEY RECEIPT ENVELOPE | stream DUMP [KEY RECEIPTS] | head KEY HEAD DUMP');
 }
 
 try {

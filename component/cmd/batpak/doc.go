@@ -19,6 +19,7 @@
 //	batpak rekey --dir DIR --to WRAP                wrap them otherwise
 //	batpak signer --new FILE                        a key to sign receipts by: serve --signer FILE
 //	batpak head --save FILE                         keep where the journal stands, for verify --since FILE
+//	batpak witness --file FILE                      follow the heads that the node publishes, and tell of a rewritten history
 //	batpak head, get, open, status, verify, bench   see their help
 //
 // # Where it connects
@@ -58,6 +59,6 @@
 //	1    failed: no connection, no node, the disk, the directory
 //	2    the command line is wrong
 //	3    a node refused the request: denied, conflict, invalid and the like
-//	4    verify found that the journal is not what it should be, or residue; a directory or a backup is damaged
+//	4    verify or witness found that the journal is not what it should be, or residue; a directory or a backup is damaged
 //	130  interrupted before it was done
 package main

@@ -24,7 +24,7 @@ func (a *app) headCommand() *cobra.Command {
 hash is empty, when it has none. To a pipe the fields are: version, sequence, hash.
 
 With --save, read the whole journal and keep where it stands in a file: the last sequence, and a commitment to every
-event up to it. When the file is there, the history has to go on from it, else the file is kept and the exit code is 4.
+event up to it: what the node publishes too, see batpak witness. When the file is there, the history has to go on from it, else the file is kept and the exit code is 4.
 batpak verify --since checks the same later. Printed are sequence and commitment.`,
 		Example: "  batpak head shop/ada\n  batpak head --save orders.head",
 		Args:    cobra.MaximumNArgs(1),

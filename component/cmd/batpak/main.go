@@ -82,7 +82,7 @@ Begin with "batpak demo".`,
 	root.AddCommand(
 		a.demoCommand(), a.serveCommand(),
 		a.appendCommand(), a.readCommand(), a.tailCommand(), a.getCommand(), a.openCommand(),
-		a.headCommand(), a.graphCommand(), a.statusCommand(), a.verifyCommand(), a.gatesCommand(),
+		a.headCommand(), a.graphCommand(), a.statusCommand(), a.verifyCommand(), a.witnessCommand(), a.gatesCommand(),
 		a.backupCommand(), a.restoreCommand(),
 		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(), a.signerCommand(),
 		a.importCommand(), a.benchCommand(), a.versionCommand(),

@@ -30,7 +30,7 @@ type serving struct {
 	queueEvents               int
 	replicas                  int
 	keepDenials               int
-	drainTime                 time.Duration
+	drainTime, heads          time.Duration
 	logFormat, logLevel       string
 	demo                      bool
 }
@@ -56,6 +56,9 @@ clear, for whoever reads the directory or a copy of it. batpak rekey changes tha
 
 With --signer, receipts carry a proof that holds without the node: see batpak verify --receipt. The file has
 an nkey seed, and must be its owner's alone; batpak signer makes one.
+
+Every --heads the node publishes the journal's head: how many events there are, and a commitment to all of them, signed
+with --signer. batpak witness follows them, and tells when history is rewritten.
 
 With --gates appends are judged by the gates in a file, which is read once, at the start; without it all
 are permitted. batpak gates check tries a file.
@@ -86,6 +89,7 @@ are permitted. batpak gates check tries a file.
 	f.Var(&s.segmentSize, "segment-size", "size of a segment file, "+sizeText(journal.MinSegmentBytes)+" to "+sizeText(journal.MaxSegmentBytes)+"; a batch has to fit")
 	f.IntVar(&s.queueEvents, "queue-events", journal.DefaultQueueEvents, "`number` of events that may wait to be committed; what comes on top is answered with busy")
 	f.DurationVar(&s.drainTime, "drain-timeout", 30*time.Second, "how long a drain may take")
+	f.DurationVar(&s.heads, "heads", component.DefaultHeads, "how often to publish the journal's head, for batpak witness; 0 publishes none")
 	f.StringVar(&s.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 	f.StringVar(&s.logLevel, "log-level", "info", "least level that is logged: debug, info, warn or error")
 	f.BoolVar(&s.demo, "demo", false, "judge appends by the gates of the demo, and end with standard input")
@@ -163,7 +167,13 @@ func (s *serving) config(cmd *cobra.Command) (component.Config, error) {
 	cfg := component.Config{
 		Dir: s.dir, Name: s.journal, Prefix: s.prefix, Replicas: s.replicas,
 		MaxPayload: int(s.maxPayload), SegmentBytes: int64(s.segmentSize), QueueEvents: s.queueEvents,
-		RequireSubject: s.requireSubject, KeepDenials: s.keepDenials,
+		RequireSubject: s.requireSubject, KeepDenials: s.keepDenials, Heads: s.heads,
+	}
+	switch {
+	case s.heads < 0:
+		return cfg, usage("--heads %s is less than nothing", s.heads)
+	case s.heads == 0:
+		cfg.Heads = component.NoHeads
 	}
 	var err error
 	if cfg.Logger, err = s.logger(); err != nil {
