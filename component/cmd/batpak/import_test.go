@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -138,61 +139,164 @@ func TestTheGraphOfARepositoryIsWhatGitSaysItIs(t *testing.T) {
 	if len(events) != len(hashes) || len(events) < 20 {
 		t.Fatalf("%d events for %d commits", len(events), len(hashes))
 	}
-	var vertices []causal.Vertex
-	commit := map[causal.EventID]string{}
+	c := compare(t, repo, events)
 	for i := range events {
-		vertices = append(vertices, events[i].Vertex())
-		commit[events[i].ID] = events[i].Key
-	}
-	g, err := causal.NewGraph(vertices...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(g.Missing()) > 0 {
-		t.Errorf("missing %v", g.Missing())
-	}
-	named := func(ids []causal.EventID) string {
-		var list []string
-		for _, id := range ids {
-			list = append(list, commit[id])
-		}
-		slices.Sort(list)
-		return strings.Join(list, " ")
-	}
-	lines := func(out string) string {
-		list := strings.Fields(out)
-		slices.Sort(list)
-		return strings.Join(list, " ")
-	}
-	crosswise := 0
-	for i := range events {
-		a := events[i].ID
-		out := strings.Fields(repo.must("", "rev-list", commit[a]))
-		if got, want := named(g.Ancestors(a)), lines(strings.Join(out[1:], " ")); got != want {
-			t.Errorf("ancestors of %s: %s, want %s", commit[a], got, want)
-		}
+		c.ancestors(&events[i])
 		for j := range events {
-			b := events[j].ID
-			_, err := repo.run("", "merge-base", "--is-ancestor", commit[a], commit[b])
-			if got := g.HappensBefore(a, b) || a == b; got != (err == nil) { // to git a commit is its own ancestor
-				t.Errorf("%s before %s: %v", commit[a], commit[b], got)
-			}
-			out, err := repo.run("", "merge-base", "--all", commit[a], commit[b])
-			if err != nil {
-				out = "" // there is none
-			}
-			best := g.CommonAncestors(a, b)
-			if got, want := named(best), lines(out); got != want {
-				t.Errorf("best common ancestors of %s and %s: %s, want %s", commit[a], commit[b], got, want)
-			}
-			if len(best) > 1 {
-				crosswise++
-			}
+			c.pair(&events[i], &events[j])
 		}
 	}
-	if crosswise == 0 {
+	if c.crosswise == 0 {
 		t.Error("no pair has more than one best common ancestor")
 	}
+}
+
+// comparison holds the graph of imported events against what git says.
+type comparison struct {
+	t         *testing.T
+	repo      *gitRepo
+	graph     *causal.Graph
+	commit    map[causal.EventID]string
+	crosswise int // pairs with more than one best common ancestor
+}
+
+func compare(t *testing.T, repo *gitRepo, events []causal.Event) *comparison {
+	t.Helper()
+	c := &comparison{t: t, repo: repo, commit: map[causal.EventID]string{}}
+	var vertices []causal.Vertex
+	for i := range events {
+		vertices = append(vertices, events[i].Vertex())
+		c.commit[events[i].ID] = events[i].Key
+	}
+	var err error
+	if c.graph, err = causal.NewGraph(vertices...); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.graph.Missing()) > 0 {
+		t.Errorf("missing %v", c.graph.Missing())
+	}
+	return c
+}
+
+func (c *comparison) named(ids []causal.EventID) string {
+	var list []string
+	for _, id := range ids {
+		list = append(list, c.commit[id])
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+func sorted(out string) string {
+	list := strings.Fields(out)
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+func (c *comparison) ancestors(ev *causal.Event) {
+	c.t.Helper()
+	hash := ev.Key
+	out := strings.Fields(c.repo.must("", "rev-list", hash))
+	if got, want := c.named(c.graph.Ancestors(ev.ID)), sorted(strings.Join(out[1:], " ")); got != want {
+		c.t.Errorf("ancestors of %s: %.500s, want %.500s", hash, got, want)
+	}
+}
+
+func (c *comparison) pair(a, b *causal.Event) {
+	c.t.Helper()
+	_, err := c.repo.run("", "merge-base", "--is-ancestor", a.Key, b.Key)
+	if got := c.graph.HappensBefore(a.ID, b.ID) || a == b; got != (err == nil) { // to git a commit is its own ancestor
+		c.t.Errorf("%s before %s: %v", a.Key, b.Key, got)
+	}
+	out, err := c.repo.run("", "merge-base", "--all", a.Key, b.Key)
+	if err != nil {
+		out = "" // there is none
+	}
+	best := c.graph.CommonAncestors(a.ID, b.ID)
+	if got, want := c.named(best), sorted(out); got != want {
+		c.t.Errorf("best common ancestors of %s and %s: %s, want %s", a.Key, b.Key, got, want)
+	}
+	if len(best) > 1 {
+		c.crosswise++
+	}
+}
+
+var (
+	gitSource  = flag.String("git.repo", "", "compare the graph of this `repository`, instead of one that is made, with git")
+	gitCommits = flag.Int("git.commits", 1500, "make a repository of so many commits to compare with git")
+)
+
+// development is a history as it comes about when branches live for a while, and are merged, now and then several at
+// once, or into each other.
+func development(n int) []planned {
+	r := rand.New(rand.NewPCG(5, 5))
+	commits := []planned{{"main", nil}}
+	tips := map[string]int{"main": 1}
+	names := []string{"main"}
+	for len(commits) < n {
+		at := len(commits) + 1
+		branch := names[r.IntN(len(names))]
+		parents := []int{tips[branch]}
+		switch k := r.IntN(20); {
+		case k == 0 && len(names) < 12: // a new branch
+			branch = fmt.Sprintf("b%d", at)
+			names = append(names, branch)
+		case k < 5 && len(names) > 1: // a merge
+			for range 1 + r.IntN(3)/2 {
+				if p := tips[names[r.IntN(len(names))]]; !slices.Contains(parents, p) {
+					parents = append(parents, p)
+				}
+			}
+		case k == 5: // from further back
+			branch = fmt.Sprintf("b%d", at)
+			names = append(names, branch)
+			parents = []int{max(1, at-1-r.IntN(50))}
+		}
+		commits = append(commits, planned{branch, parents})
+		tips[branch] = at
+		if len(names) > 16 {
+			names = slices.Delete(names, 1, 2) // it keeps its name, and ends there
+		}
+	}
+	return commits
+}
+
+// What a test cannot hold for every pair of a large repository, it does for some commits at random. Another repository
+// is compared with -git.repo.
+func TestTheGraphOfALargeRepositoryIsWhatGitSaysItIs(t *testing.T) {
+	t.Parallel()
+	repo := newGitRepo(t)
+	sample := 40
+	if *gitSource != "" || *gitCommits > 1500 {
+		sample = 200
+	}
+	if *gitSource != "" {
+		repo.dir = *gitSource
+	} else {
+		repo.make(development(*gitCommits))
+	}
+	s := serve(t, journalDir(t))
+	s.run("", "import", "git", repo.dir, "--to", "git/large")
+	events := imported(t, s, causal.Coordinate{Scope: "git", Entity: "large"})
+	if want := len(strings.Fields(repo.must("", "rev-list", "--branches", "HEAD"))); len(events) != want {
+		t.Fatalf("%d events for %d commits", len(events), want)
+	}
+	c := compare(t, repo, events)
+	r := rand.New(rand.NewPCG(6, uint64(len(events))))
+	merges := 0
+	for i := range events {
+		if len(events[i].Causes) > 1 {
+			merges++
+		}
+	}
+	for range sample {
+		a := &events[r.IntN(len(events))]
+		c.ancestors(a)
+		c.pair(a, &events[r.IntN(len(events))])
+		// Neighbours are more often concurrent than two at random.
+		c.pair(a, &events[max(0, min(int(a.Seq)-1-20+r.IntN(41), len(events)-1))])
+	}
+	t.Logf("%d commits, %d of them merges; %d compared, %d pairs with more than one best common ancestor", len(events), merges, sample, c.crosswise)
 }
 
 func TestAnImportGoesOnWhereItWas(t *testing.T) {
