@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -227,4 +228,29 @@ func BenchmarkSign(b *testing.B) {
 	b.ReportMetric(without, "plain/s")
 	b.ReportMetric(with, "signed/s")
 	b.ReportMetric(100*with/without, "%")
+}
+
+// A reply that waits for the stream keeps its own proof, whatever is answered before it.
+func TestProofsOfHeldRepliesAreTheirOwn(t *testing.T) {
+	pair, public := keyPair(t, 1)
+	b := serve(t, func(c *component.Config) { c.Signer = pair })
+	ctx := soon(t)
+	var wg sync.WaitGroup
+	for i := range 300 {
+		wg.Go(func() {
+			var option []component.AppendOption
+			if i%3 > 0 {
+				option = append(option, component.AckStream())
+			}
+			r, err := b.client.AppendRaw(ctx, at("s", "e"), kind, []byte{1}, option...)
+			if err != nil || r.Proof == nil || r.Proof.Signer != public {
+				t.Errorf("%+v, %v", r, err)
+				return
+			}
+			if err := r.Proof.Verify(r.Lineage, r.Seq, r.Hash); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
