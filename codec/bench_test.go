@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"strings"
 	"testing"
 
 	"batpak/causal"
@@ -61,6 +62,31 @@ func benchHeader() causal.Header {
 		Coordinate: causal.Coordinate{Scope: "tenant-a", Entity: "account-12345"},
 		Version:    17, Kind: 0x1001, Time: causal.HLC{Millis: 1700000000000, Tick: 3},
 		Key: "request-8b1f", Gates: []string{"balance"}, Prev: causal.Hash{3},
+	}
+}
+
+func BenchmarkReceipt(b *testing.B) {
+	plain := Receipt{ID: causal.EventID{1}, Seq: 123456, Version: 17, Time: 1700000000000, Hash: causal.Hash{1}, Prev: causal.Hash{2}, Lineage: causal.Lineage{1}, Durable: AckDisk}
+	proved := plain
+	proved.Proof = &Proof{Signer: strings.Repeat("U", 56), First: 123400, Last: 123527, Path: make([]causal.Hash, 7)}
+	for name, r := range map[string]*Receipt{"plain": &plain, "proved": &proved} {
+		var body []byte
+		b.Run("marshal/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				body, _ = Marshal(body[:0], Msgpack, r)
+			}
+		})
+		b.Run("unmarshal/"+name, func(b *testing.B) {
+			body, _ = Marshal(body[:0], Msgpack, r)
+			b.ReportAllocs()
+			for b.Loop() {
+				var r Receipt
+				if err := Unmarshal(body, Msgpack, &r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

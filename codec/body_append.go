@@ -1,6 +1,10 @@
 package codec
 
-import "batpak/causal"
+import (
+	"slices"
+
+	"batpak/causal"
+)
 
 // Limits of request bodies. Passing one is an error that matches ErrTooLarge.
 const (
@@ -121,7 +125,21 @@ type Proof struct {
 	Sig    [64]byte      // Ed25519
 }
 
+// Clone returns a copy that shares no memory with p; nil of nil.
+func (p *Proof) Clone() *Proof {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	c.Path = slices.Clone(p.Path)
+	return &c
+}
+
 func (p *Proof) fields(f *form) {
+	if f.mode == encoding && !f.text {
+		f.b, f.count = p.append(f.b), 5
+		return
+	}
 	strField(f, "signer", &p.Signer, required)
 	uintField(f, "first", &p.First, required)
 	uintField(f, "last", &p.Last, required)
@@ -129,6 +147,20 @@ func (p *Proof) fields(f *form) {
 	if f.field("sig", required, false) {
 		sigValue(f, &p.Sig)
 	}
+}
+
+// append writes what fields describes, in one go: a proof is two thirds of a receipt.
+func (p *Proof) append(b []byte) []byte {
+	const hash = len(causal.Hash{})
+	b = slices.Grow(b, 128+len(p.Signer)+len(p.Path)*(2+hash))
+	b = appendStr(append(b, "\xa6signer"...), p.Signer)
+	b = appendUint(append(b, "\xa5first"...), p.First)
+	b = appendUint(append(b, "\xa4last"...), p.Last)
+	b = appendArrayHead(append(b, "\xa4path"...), len(p.Path))
+	for i := range p.Path {
+		b = append(append(b, 0xc4, byte(hash)), p.Path[i][:]...)
+	}
+	return appendBin(append(b, "\xa3sig"...), p.Sig[:])
 }
 
 // BatchReply has one receipt for each event of a batch, in order.

@@ -1,7 +1,9 @@
 package codec_test
 
 import (
+	"bytes"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"batpak/codec"
 
 	"github.com/nats-io/nkeys"
+	"github.com/vmihailenco/msgpack/v5"
 )
 
 // signed is a commit batch of n events under a key, with what a node would have answered.
@@ -84,6 +87,35 @@ func TestAReceiptProvesItsEventInEitherFormat(t *testing.T) {
 					t.Errorf("%s: event %d of %d: %v", name, i, n, err)
 				}
 			}
+		}
+	}
+}
+
+// A proof is written without its description: this is what that has to be.
+func TestAProofIsWrittenAsItIsDescribed(t *testing.T) {
+	for _, n := range []int{0, 1, 15, 16, 64} {
+		p := codec.Proof{Signer: strings.Repeat("U", 56), First: 1 << uint(n/2), Last: 1 << 40, Path: make([]causal.Hash, n), Sig: [64]byte(count(0, 64))}
+		path := make([][]byte, n)
+		for i := range path {
+			p.Path[i] = causal.Hash(count(i, 32))
+			path[i] = p.Path[i][:]
+		}
+		var want bytes.Buffer
+		e := msgpack.NewEncoder(&want)
+		e.UseCompactInts(true)
+		if err := errors.Join(e.EncodeMapLen(5), e.EncodeMulti("signer", p.Signer, "first", p.First, "last", p.Last, "path", path, "sig", p.Sig[:])); err != nil {
+			t.Fatal(err)
+		}
+		got, err := codec.Marshal(nil, codec.Msgpack, &p)
+		if err != nil || !bytes.Equal(got, want.Bytes()) {
+			t.Errorf("%d hashes: %x, %v, want %x", n, got, err, want.Bytes())
+		}
+		var back codec.Proof
+		if err := codec.Unmarshal(got, codec.Msgpack, &back); err != nil || !reflect.DeepEqual(back, p) {
+			t.Errorf("%d hashes: read as %+v, %v", n, back, err)
+		}
+		if c := p.Clone(); !reflect.DeepEqual(*c, p) || n > 0 && &c.Path[0] == &p.Path[0] {
+			t.Errorf("%d hashes: the clone is %+v", n, c)
 		}
 	}
 }

@@ -28,7 +28,6 @@ type appending struct {
 	single   [1]codec.Receipt
 	deadline time.Time
 
-	out  []byte
 	done func([]codec.Receipt, error) // finish, made once
 }
 
@@ -45,7 +44,7 @@ func (n *Node) newAppending(req request) *appending {
 
 // release gives a back, without anything of the request in it.
 func (a *appending) release() {
-	*a = appending{done: a.done, out: a.out[:0]}
+	*a = appending{done: a.done}
 	appendings.Put(a)
 }
 
@@ -175,7 +174,10 @@ func (a *appending) finish(receipts []codec.Receipt, err error) {
 		a.answer(nil, err)
 		return
 	}
-	a.receipts = append(a.single[:0], receipts...) // those of the journal are its own again after this
+	a.receipts = append(a.single[:0], receipts...)
+	for i := range a.receipts {
+		a.receipts[i].Proof = a.receipts[i].Proof.Clone() // the journal's is its own again after this
+	}
 	a.node.held.add(a)
 }
 
@@ -197,12 +199,14 @@ func (a *appending) answer(receipts []codec.Receipt, err error) {
 			return withoutProofs(receipts, limit)
 		}})
 	default:
-		out, err := codec.Marshal(a.out[:0], a.req.format, &receipts[0])
+		buf := replies.Get().(*[]byte)
+		out, err := codec.Marshal((*buf)[:0], a.req.format, &receipts[0])
 		if err != nil {
 			n.refuse(&a.req, err)
-			return
+		} else {
+			n.publish(&a.req, out)
 		}
-		a.out = out
-		n.publish(&a.req, out)
+		*buf = out
+		replies.Put(buf)
 	}
 }

@@ -63,9 +63,11 @@
 //
 // With a signer, the sequencer grows the group's Merkle tree as it stages, the committer signs its root
 // before it writes the group, and every receipt gets a proof: the signature, and the event's path in the
-// tree. A duplicate's receipt gets the proof of the first time, which is made again from the group's
-// frames. A group that cannot be signed is not written: its batches get ErrStorage. Open relies on no
-// signature: a journal may begin to sign, stop, and change its signer. Without one, duplicates have no proof.
+// tree. Proofs that go to the done of Submit are memory that the next request gets, so a node that answers
+// at once leaves nothing of them to collect. A duplicate's receipt gets the proof of the first time, which is
+// made again from the group's frames. A group that cannot be signed is not written: its batches get
+// ErrStorage. Open relies on no signature: a journal may begin to sign, stop, and change its signer. Without
+// one, duplicates have no proof.
 //
 // # Verifying
 //

@@ -94,7 +94,7 @@ func (j *Journal) SubmitShred(e Erasure, done func(Shredded, error)) error {
 		return err
 	}
 	x := &erasing{Erasure: e.clone(), scope: scope}
-	r := &request{erasing: x, bytes: int64(eventRoom + len(e.Reason) + len(e.Actor))}
+	r := &request{erasing: x, keeps: true, bytes: int64(eventRoom + len(e.Reason) + len(e.Actor))}
 	r.done = func(receipts []codec.Receipt, err error) {
 		if err != nil {
 			done(Shredded{}, err)

@@ -145,7 +145,7 @@ func exploredWorkload(o journal.Options, fsys faultfs.FS, steps int, ack func(an
 			err := j.Submit(b, func(r []codec.Receipt, err error) {
 				switch {
 				case err == nil:
-					ack(kept{n, r})
+					ack(kept{n, keep(r)})
 				case errors.Is(err, journal.ErrPoisoned): // nobody knows
 				case again: // the first time decides
 				default:

@@ -303,3 +303,11 @@ func hold(in *faultfs.Injector, on faultfs.Op, name string) (arrived, release fu
 	)
 	return func() { here <- struct{}{} }, func() { close(gone) }
 }
+
+// keep makes the proofs of what Submit has answered last.
+func keep(receipts []codec.Receipt) []codec.Receipt {
+	for i := range receipts {
+		receipts[i].Proof = receipts[i].Proof.Clone()
+	}
+	return receipts
+}

@@ -275,8 +275,14 @@ type Batch struct {
 // the batch is durable and visible, or with why it was refused: a *gates.Denial, a *ConflictError,
 // ErrErased, ErrInvalid, ErrTooLarge, ErrStorage or ErrPoisoned. After ErrPoisoned it is not known
 // whether the batch will be there after the next Open; a batch with a key can be sent again. done
-// must not wait. The batch must not be changed before done was called.
+// must not wait. The batch must not be changed before done was called. The receipts are done's to keep, but
+// their proofs end with it: what is to last is a clone.
 func (j *Journal) Submit(b *Batch, done func([]codec.Receipt, error)) error {
+	return j.submit(&request{batch: b, done: done})
+}
+
+func (j *Journal) submit(r *request) error {
+	b := r.batch
 	size, err := j.check(b)
 	if err != nil {
 		return err
@@ -284,7 +290,7 @@ func (j *Journal) Submit(b *Batch, done func([]codec.Receipt, error)) error {
 	if err := j.Poisoned(); err != nil {
 		return err
 	}
-	r := &request{batch: b, done: done, bytes: size}
+	r.bytes = size
 	if r.conditional() {
 		return j.survey(r)
 	}
@@ -298,7 +304,7 @@ func (j *Journal) Append(ctx context.Context, b *Batch) ([]codec.Receipt, error)
 		err      error
 	}
 	c := make(chan outcome, 1)
-	err := j.Submit(b, func(receipts []codec.Receipt, err error) { c <- outcome{receipts, err} })
+	err := j.submit(&request{batch: b, keeps: true, done: func(receipts []codec.Receipt, err error) { c <- outcome{receipts, err} }})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ type request struct {
 	erasing  *erasing // nil in a batch
 	done     func([]codec.Receipt, error)
 	bytes    int64
+	keeps    bool // the proofs of its receipts are in use after done
 	receipts []codec.Receipt
 	err      error
 

@@ -163,9 +163,8 @@ type prover struct {
 	j    *Journal
 	kept []*signedGroup // looked up for duplicates, the latest first
 
-	// Memory for the next proofs. A caller who keeps one keeps its few neighbours too.
-	proofs []codec.Proof
-	paths  []causal.Hash
+	lasting proofs // for requests that keep theirs
+	passing proofs // for the others, each of which gets the memory of the one before
 }
 
 // prove adds the proofs to a request's receipts. Its group is nil when the journal does not sign, or when
@@ -173,6 +172,11 @@ type prover struct {
 func (p *prover) prove(r *request, group *signedGroup) {
 	if p.j.signing == nil {
 		return
+	}
+	memory := &p.lasting
+	if !r.keeps {
+		memory = &p.passing
+		memory.proofs, memory.paths = memory.proofs[:0], memory.paths[:0]
 	}
 	for i := range r.receipts {
 		rc := &r.receipts[i]
@@ -185,23 +189,33 @@ func (p *prover) prove(r *request, group *signedGroup) {
 			}
 		}
 		if from != nil {
-			rc.Proof = p.proof(from, rc.Seq)
+			rc.Proof = memory.add(from, rc.Seq)
 		}
 	}
 }
 
-// proof is g.proof from memory for proofsAtOnce of them.
-func (p *prover) proof(g *signedGroup, seq uint64) *codec.Proof {
-	if len(p.proofs) == 0 {
-		p.proofs, p.paths = make([]codec.Proof, proofsAtOnce), make([]causal.Hash, 0, proofsAtOnce*8)
+// proofs is memory for proofs, as much as is in use: proofsAtOnce get theirs together, so a caller who keeps one
+// keeps its few neighbours too.
+type proofs struct {
+	proofs []codec.Proof
+	paths  []causal.Hash
+}
+
+// add is g.proof from this memory.
+func (m *proofs) add(g *signedGroup, seq uint64) *codec.Proof {
+	n := len(m.proofs)
+	if n == cap(m.proofs) {
+		n = 0
+		m.proofs, m.paths = make([]codec.Proof, 0, proofsAtOnce), make([]causal.Hash, 0, proofsAtOnce*8)
 	}
-	proof, path := &p.proofs[0], p.paths[len(p.paths):]
-	p.proofs = p.proofs[1:]
-	path = g.tree.AppendPath(path, int(seq-g.first))
-	if n := len(p.paths) + len(path); n <= cap(p.paths) {
-		p.paths = p.paths[:n]
+	path := g.tree.AppendPath(m.paths[len(m.paths):], int(seq-g.first))
+	if n := len(m.paths) + len(path); n <= cap(m.paths) {
+		m.paths = m.paths[:n]
 	}
-	*proof = codec.Proof{Signer: g.signer, First: g.first, Last: g.last(), Path: path[:len(path):len(path)], Sig: g.sig}
+	m.proofs = m.proofs[:n+1]
+	proof := &m.proofs[n]
+	proof.Signer, proof.First, proof.Last, proof.Sig = g.signer, g.first, g.last(), g.sig
+	proof.Path = path[:len(path):len(path)]
 	return proof
 }
 

@@ -160,7 +160,7 @@ func rechain(groups []forged) {
 // keptHead is what somebody keeps of a journal elsewhere: the commitment to its history up to each event.
 type keptHead []causal.Hash
 
-func keep(events []causal.Event) (k keptHead) {
+func commitments(events []causal.Event) (k keptHead) {
 	var h causal.History
 	for i := range events {
 		h.Add(&events[i].Hash)
@@ -181,7 +181,7 @@ func hashed(groups []forged) (events []causal.Event) {
 
 // differs is the first sequence at which a history is not the one that was kept; 0 when it goes on from that.
 func (k keptHead) differs(events []causal.Event) uint64 {
-	now := keep(events)
+	now := commitments(events)
 	for i := range k {
 		if i >= len(now) || now[i] != k[i] {
 			return uint64(i + 1)
@@ -225,7 +225,7 @@ func newVictim(t *testing.T, o journal.Options) *victim {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	v.files, v.kept = files(t, d.dir), keep(v.events)
+	v.files, v.kept = files(t, d.dir), commitments(v.events)
 	return v
 }
 
