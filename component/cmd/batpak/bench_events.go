@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"batpak/component/bench"
 	"batpak/component/journal"
@@ -120,7 +121,7 @@ func (e *generated) publish(nc *nats.Conn, done func()) error {
 				if seq%plotBatch == 0 {
 					done()
 				}
-				_, err := js.PublishAsync(plotName+"."+e.plot.at(seq).Entity, bytes.Clone(envelope))
+				_, err := js.PublishAsync(plotName+"."+e.plot.at(seq).Entity, bytes.Clone(envelope), jetstream.WithStallWait(time.Minute))
 				return err
 			})
 			if err != nil {
@@ -187,7 +188,7 @@ const (
 	graphAtMost    = 5
 	verifyAtLeast  = 800_000 // events in a second of a core, or
 	verifyBytes    = 400e6   // bytes, whichever are fewer events
-	replayAtLeast  = 2   // times the rate of an ordered consumer
+	replayAtLeast  = 2       // times the rate of an ordered consumer
 	residentAtMost = 64 << 20
 	residentStream = 200 // bytes for each stream, beside that
 )

@@ -19,6 +19,7 @@
 //	batpak rekey --dir DIR --to WRAP                wrap them otherwise
 //	batpak signer --new FILE                        a key to sign receipts by: serve --signer FILE
 //	batpak head --save FILE                         keep where the journal stands, for verify --since FILE
+//	batpak generate --events 1000000 --dir DIR      a journal of made-up events: bench --events measures one
 //	batpak head, get, open, status, verify, bench   see their help
 //
 // # Where it connects

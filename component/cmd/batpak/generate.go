@@ -116,12 +116,6 @@ func (p plot) lengthOf(seq uint64) uint64 {
 // depthOf is how many causes there are behind an event, one behind the other.
 func (p plot) depthOf(seq uint64) uint64 { return (seq - 1) / plotBatch }
 
-// note is a payload of a plot, for who decodes it.
-type note struct {
-	Cents uint64 `msgpack:"cents"`
-	Note  string `msgpack:"note"`
-}
-
 // centsOf is the number in an event's payload.
 func centsOf(seq uint64) uint64 { return uint64(uint32(seq * 2654435761)) }
 
@@ -133,7 +127,7 @@ func (p plot) cents() (sum uint64) {
 	return sum
 }
 
-// payload is a note as MessagePack, of exactly the size.
+// payload is the cents and a note as MessagePack, of exactly the size.
 func (p plot) payload(seq uint64) []byte {
 	b := make([]byte, 0, p.size)
 	b = append(b, "\x82\xa5cents\xce"...)
