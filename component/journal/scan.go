@@ -192,7 +192,7 @@ func (s *segment) checkCommit(t *tape, c commit, end tail, off int64, events int
 }
 
 // judgePiece is how many bytes are passed over at a time when nothing was written there.
-const judgePiece = 64 << 10
+const judgePiece = 4 << 10
 
 // judge decides what the bytes behind a scan's end are. clean: nothing was written there. A torn
 // write, of bytes that nobody was promised, gives clean == false and no error. Damage to bytes

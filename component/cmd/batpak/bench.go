@@ -49,7 +49,7 @@ With --events, a journal of as many events is generated, as batpak generate does
 process that does nothing else: how it opens with and without its checkpoint, and in how much memory; get by id, a
 read of one stream, a causal graph to depth 100; verify; and a replay into a fold, beside that of the same bytes by
 a JetStream ordered consumer. A row of verify or of a replay has events per second, and the time of all of them.
-A million events take about 1.5 GB of disk.
+A million events take about 1.2 GB of disk.
 
 With --url or --context, appends to the node there are measured, and nothing else. They stay in its
 journal, at scope "bench".

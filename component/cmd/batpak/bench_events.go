@@ -216,12 +216,14 @@ func (e *generated) bounds(found results) []bench.Ratio {
 			bounds = append(bounds, bench.Ratio{What: "memory after " + name + ", MiB", Value: resident / mib, AtMost: atMost})
 		}
 	}
-	if perCPU := e.median(rowVerify, func(f finding) float64 { return f.PerCPU }); perCPU > 0 {
+	if perCPU := e.median(rowVerify, perCPUOf); perCPU > 0 {
 		size := float64(e.bytes) / float64(e.plot.events)
 		bounds = append(bounds, bench.Ratio{
 			What: "verify, events in a second of a core", Value: perCPU, AtLeast: math.Round(min(verifyAtLeast, verifyBytes/size)),
 		})
-		e.ring.said = append(e.ring.said, fmt.Sprintf("verify: %.0f MB in a second of a core", perCPU*size/1e6))
+		e.ring.said = append(e.ring.said, fmt.Sprintf("verify: %.0f MB in a second of a core", perCPU*size/1e6),
+			fmt.Sprintf("replay: %s events in a second of a core; by the consumer: %s, without the server's part",
+				grouped(uint64(e.median(rowReplay, perCPUOf))), grouped(uint64(e.median(rowConsumer, perCPUOf)))))
 	}
 	e.ring.said = append(e.ring.said, fmt.Sprintf("journal: %s events in %s streams, %s bytes of frames; sha256: %.2f GB in a second of a core",
 		grouped(e.plot.events), grouped(e.plot.streams()), grouped(uint64(e.bytes)), found[measured{rowHash, 1}].Median().OpsPerS*mib/1e9))
@@ -231,6 +233,9 @@ func (e *generated) bounds(found results) []bench.Ratio {
 		AtLeast: replayAtLeast,
 	})
 }
+
+// perCPUOf is how many events a core took in a second.
+func perCPUOf(f finding) float64 { return f.PerCPU }
 
 // median is that of a figure over the rounds.
 func (e *generated) median(name string, figure func(finding) float64) float64 {

@@ -36,7 +36,7 @@ journal that bench --events measures:
   - four kinds, 0x1001 to 0x1004, and on every tenth event one of a thousand data subjects, person-0 and so on;
   - payloads of --size: a map of cents, a number, and note, a text.
 
-The same flags give the same events, but for ids and times. A million events take about 700 MB. When it is
+The same flags give the same events, but for ids and times. A million events take about 600 MB. When it is
 interrupted, what was appended stays. To a pipe the one field is the number of events.`,
 		Example: "  batpak generate --events 1000000 --dir ./million\n  batpak verify --dir ./million",
 		Args:    cobra.NoArgs,
