@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// A Ratio sets one figure against another.
+// A Ratio sets one figure against another, or is a figure that has a bound by itself.
 type Ratio struct {
 	What  string
 	Value float64

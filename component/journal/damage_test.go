@@ -57,6 +57,12 @@ func TestATornLastGroupIsCutOff(t *testing.T) {
 			b[i] = byte(i*13 + 5)
 		}
 	}
+	for off := last.end; off < len(killed[seg])-8; off += 1021 {
+		damage[fmt.Sprintf("one byte, at %d", off)] = func(b []byte) {
+			clear(b[last.start:last.end])
+			b[off] = 1
+		}
+	}
 	dir := tempDir(t)
 	for what, f := range damage {
 		place(t, dir, with(killed, seg, edit(killed[seg], f)))

@@ -253,3 +253,44 @@ func TestTimeGoesOnAfterReopening(t *testing.T) {
 		t.Errorf("%s %s, then %s %s", before, first.ID, after, second.ID)
 	}
 }
+
+// Index files are as good without a checkpoint as with one: only those that are missing or damaged are made again.
+func TestIndexFilesStayWhenTheLogIsReadThrough(t *testing.T) {
+	t.Parallel()
+	dir := tempDir(t)
+	o := journal.Options{Name: "indexed", SegmentBytes: small}
+	j := openDir(t, dir, o)
+	fill(t, j, 4)
+	want, err := audit(j)
+	if err := errors.Join(err, j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	caches, err := filepath.Glob(filepath.Join(dir, "segments", "*.idx"))
+	if err != nil || len(caches) != 3 {
+		t.Fatalf("%q, %v", caches, err)
+	}
+	before := make([]os.FileInfo, len(caches))
+	for i, name := range caches {
+		if before[i], err = os.Stat(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Remove(caches[1]), os.Remove(filepath.Join(dir, "checkpoint"))); err != nil {
+		t.Fatal(err)
+	}
+	got, err := look(t, dir, o)
+	if err == nil {
+		err = sameEvents(got, want)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	for i, name := range caches {
+		after, err := os.Stat(name)
+		if err != nil {
+			t.Error(err)
+		} else if stayed := os.SameFile(before[i], after) && before[i].ModTime().Equal(after.ModTime()); stayed != (i != 1) {
+			t.Errorf("%s stayed: %v", name, stayed)
+		}
+	}
+}

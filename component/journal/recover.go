@@ -32,8 +32,9 @@ func (j *Journal) load(ctx context.Context) (end tail, err error) {
 	from := j.visible
 	for i, s := range j.segs {
 		last := i == len(j.segs)-1
-		if !last && j.segs[i+1].first <= from+1 && j.attachIndex(s, j.segs[i+1].first) == nil {
-			continue // the checkpoint covers all of it, and it has an index
+		indexed := !last && j.attachIndex(s, j.segs[i+1].first) == nil
+		if indexed && j.segs[i+1].first <= from+1 {
+			continue // the checkpoint covers all of it
 		}
 		if end, err = j.readSegment(ctx, s); err != nil {
 			return end, err
@@ -102,11 +103,14 @@ func (j *Journal) attachIndex(s *segment, next uint64) error {
 	return nil
 }
 
-// readSegment reads a segment through: every event goes into the index, and those that the state
-// does not have yet into the state, with the chain checked.
+// readSegment reads a segment through: every event goes into the index, unless the segment has one, and
+// those that the state does not have yet into the state, with the chain checked.
 func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
-	x := newMemIndex()
-	s.index = x
+	var x *memIndex
+	if s.index == nil {
+		x = newMemIndex()
+		s.index = x
+	}
 	var terms []uint64
 	var ev causal.Event
 	end, err := s.scan(ctx, func(e logEvent) error {
@@ -116,8 +120,10 @@ func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
 		if ev.Lineage != j.lineage {
 			return s.damage(e.offset, e.seq, "event of lineage %s", ev.Lineage)
 		}
-		terms = appendTerms(terms[:0], &ev.Header)
-		x.add(indexEntry{ev.ID, uint32(e.offset), terms})
+		if x != nil {
+			terms = appendTerms(terms[:0], &ev.Header)
+			x.add(indexEntry{ev.ID, uint32(e.offset), terms})
+		}
 		if e.seq <= j.visible {
 			return nil
 		}
@@ -134,8 +140,10 @@ func (j *Journal) readSegment(ctx context.Context, s *segment) (tail, error) {
 		if end.broken != nil {
 			return end, end.broken
 		}
-		// At once: the indexes of many segments would fill the memory. syncNames makes the name durable.
-		j.writeIndex(s, faultfs.Replace)
+		if x != nil {
+			// At once: the indexes of many segments would fill the memory. syncNames makes the name durable.
+			j.writeIndex(s, faultfs.Replace)
+		}
 	}
 	return end, nil
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -190,6 +191,9 @@ func (s *segment) checkCommit(t *tape, c commit, end tail, off int64, events int
 	return nil
 }
 
+// judgePiece is how many bytes are passed over at a time when nothing was written there.
+const judgePiece = 4 << 10
+
 // judge decides what the bytes behind a scan's end are. clean: nothing was written there. A torn
 // write, of bytes that nobody was promised, gives clean == false and no error. Damage to bytes
 // that were durable once is a DamageError.
@@ -199,9 +203,17 @@ func (s *segment) judge(ctx context.Context, end tail) (clean bool, err error) {
 	t.load(s)
 	first := int64(-1) // first byte that was written
 	for off := end.end; off < s.size; off += 8 {
-		if (off-end.end)%lastChunk == 0 {
+		if (off-end.end)%judgePiece == 0 && s.size-off >= judgePiece {
 			if err := ctx.Err(); err != nil {
 				return false, err
+			}
+			piece, err := t.at(off, judgePiece, off)
+			if err != nil {
+				return false, err
+			}
+			if bytes.Equal(piece, zeros[:judgePiece]) {
+				off += judgePiece - 8
+				continue
 			}
 		}
 		head, err := t.at(off, int(min(frameHeader, s.size-off)), off)

@@ -39,15 +39,19 @@ const promisedInflight = 256
 // one sync are what it cannot do without.
 const aloneAtMost = 1.3
 
-// summary is a row of medians for each run, and the ratios between them.
-func summary(all []bench.Series) ([]bench.Row, []bench.Ratio) {
+// summary is a row of medians for each run, the ratios between them, and the bounds of what was measured.
+func (r *ring) summary(all []bench.Series) ([]bench.Row, []bench.Ratio) {
 	rows := make([]bench.Row, len(all))
 	found := results{}
 	for i, series := range all {
 		rows[i] = series.Median()
 		found[measured{rows[i].Name, rows[i].Inflight}] = series
 	}
-	return rows, found.ratios()
+	ratios := found.ratios()
+	if r.bounds != nil {
+		ratios = append(ratios, r.bounds(found)...)
+	}
+	return rows, ratios
 }
 
 // ratios are the promises of which all sides were measured.

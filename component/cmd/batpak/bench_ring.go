@@ -36,9 +36,10 @@ type ring struct {
 	size     int // of a payload, in bytes
 	entries  []entry
 	closers  []func() error
-	lag      uint64        // the most events that were durable and not yet published when a load ended
-	caughtUp time.Duration // the longest that it took to publish the rest
-	said     []string      // what was found while setting up
+	lag      uint64                      // the most events that were durable and not yet published when a load ended
+	caughtUp time.Duration               // the longest that it took to publish the rest
+	said     []string                    // what was found beside the rows
+	bounds   func(results) []bench.Ratio // what rows should keep to by themselves; nil is nothing
 }
 
 // entry is one thing that is measured.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +65,47 @@ func TestBenchOfKeys(t *testing.T) {
 	}
 	if left, err := os.ReadDir(home); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestBenchOfEvents(t *testing.T) {
+	home := t.TempDir()
+	r := batpak(t, "", "bench", "--events", "2000", "--rounds", "1", "--dir", home)
+	if r.code != exitDone || !strings.Contains(r.err, "journal: 2,000 events in 20 streams") {
+		t.Fatalf("exit code %d: %s", r.code, r.err)
+	}
+	var rows, ratios []string
+	for line := range strings.Lines(r.out) {
+		switch f := fields(line); {
+		case f[0] == "ratio" && len(f) == 5 && f[2] != "NaN":
+			ratios = append(ratios, f[1])
+		case f[0] != "ratio" && len(f) == 5 && f[1] == "1" && f[2] != "0.0" && f[3] != "0.0":
+			rows = append(rows, f[0])
+		default:
+			t.Errorf("%q", f)
+		}
+	}
+	want := []string{rowDisk, rowHash, rowOpen, rowReopen, rowGet, rowStream, rowGraph, rowVerify, rowReplay, rowConsumer}
+	if !slices.Equal(rows, want) {
+		t.Errorf("measured %q", rows)
+	}
+	// Where the system does not tell of memory and time of cores, there are fewer.
+	if len(ratios) != 9 && runtime.GOOS == "linux" || len(ratios) < 6 {
+		t.Errorf("ratios %q", ratios)
+	}
+	if left, err := os.ReadDir(home); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestBenchOfEventsGoesWithNothingElse(t *testing.T) {
+	for _, args := range [][]string{
+		{"--events", "999"}, {"--events", "-1"}, {"--events", "1000", "--keys", "1"}, {"--events", "1000", "--inflight", "2"},
+		{"--events", "1000", "--duration", "1s"}, {"--events", "1000", "--size", "31"}, {"--events", "1000", "--url", "nats://127.0.0.1:1"},
+	} {
+		if r := batpak(t, "", append([]string{"bench"}, args...)...); r.code != exitUsage {
+			t.Errorf("%q: exit code %d, %s", args, r.code, r.err)
+		}
 	}
 }
 

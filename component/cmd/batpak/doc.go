@@ -20,6 +20,7 @@
 //	batpak signer --new FILE                        a key to sign receipts by: serve --signer FILE
 //	batpak head --save FILE                         keep where the journal stands, for verify --since FILE
 //	batpak witness --file FILE                      follow the heads that the node publishes, and tell of a rewritten history
+//	batpak generate --events 1000000 --dir DIR      a journal of made-up events: bench --events measures one
 //	batpak head, get, open, status, verify, bench   see their help
 //
 // # Where it connects

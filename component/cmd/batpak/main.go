@@ -85,7 +85,7 @@ Begin with "batpak demo".`,
 		a.headCommand(), a.graphCommand(), a.statusCommand(), a.verifyCommand(), a.witnessCommand(), a.gatesCommand(),
 		a.backupCommand(), a.restoreCommand(),
 		a.shredCommand(), a.erasedCommand(), a.keysCommand(), a.rekeyCommand(), a.signerCommand(),
-		a.importCommand(), a.benchCommand(), a.versionCommand(),
+		a.importCommand(), a.benchCommand(), a.generateCommand(), a.measureCommand(), a.versionCommand(),
 	)
 	a.prepare(root)
 	return root
