@@ -56,53 +56,63 @@ const entryChunk = 1 << 10
 
 func (t *table) at(n uint32) *entry { return &t.chunks[n/entryChunk][n%entryChunk] }
 
-// index finds entries by 16 bytes that are as good as random: open addressing with linear probing, in a
-// table that is at most three quarters full.
-type index struct {
+// index finds entries by 16 bytes that are as good as random. It grows a shard at a time, so that nobody waits long.
+type index [64]shard
+
+// shard is open addressing with linear probing, in a table that is at most three quarters full.
+type shard struct {
 	slots []uint32 // an entry, plus 1; 0 is empty
 	used  int
 }
 
-// at is where something is or belongs: the slot of the first entry for which same says yes, or else an empty one.
-func (x *index) at(key *[16]byte, same func(n uint32) bool) int {
-	mask := len(x.slots) - 1
+func (x *index) shard(key *[16]byte) *shard { return &x[key[15]>>2] }
+
+// slot is where something is or belongs: the slot of the first entry for which same says yes, or else an empty one. It
+// is nil when there is none.
+func (s *shard) slot(key *[16]byte, same func(n uint32) bool) *uint32 {
+	if len(s.slots) == 0 {
+		return nil
+	}
+	mask := len(s.slots) - 1
 	for i := int(binary.LittleEndian.Uint64(key[:])) & mask; ; i = (i + 1) & mask {
-		if n := x.slots[i]; n == 0 || same(n-1) {
-			return i
+		if n := s.slots[i]; n == 0 || same(n-1) {
+			return &s.slots[i]
 		}
 	}
 }
 
 // room makes room for one more. The keys of those that are there come from keyOf.
-func (x *index) room(keyOf func(n uint32) *[16]byte) {
-	if 4*(x.used+1) <= 3*len(x.slots) {
+func (s *shard) room(keyOf func(n uint32) *[16]byte) {
+	if 4*(s.used+1) <= 3*len(s.slots) {
 		return
 	}
-	old := x.slots
-	x.slots = make([]uint32, max(16, 2*len(old)))
+	old := s.slots
+	s.slots = make([]uint32, max(16, 2*len(old)))
 	for _, n := range old {
 		if n > 0 {
-			x.slots[x.at(keyOf(n-1), func(uint32) bool { return false })] = n
+			*s.slot(keyOf(n-1), func(uint32) bool { return false }) = n
 		}
 	}
 }
 
 // byID is the entry with an id.
 func (t *table) byID(id causal.KeyID) (n uint32, ok bool) {
-	if len(t.ids.slots) == 0 {
+	key := (*[16]byte)(&id)
+	slot := t.ids.shard(key).slot(key, func(n uint32) bool { return t.at(n).id == id })
+	if slot == nil || *slot == 0 {
 		return 0, false
 	}
-	n = t.ids.slots[t.ids.at((*[16]byte)(&id), func(n uint32) bool { return t.at(n).id == id })]
-	return n - 1, n > 0
+	return *slot - 1, true
 }
 
 // byScope is the last key of a scope.
 func (t *table) byScope(scope scopeHash) (n uint32, ok bool) {
-	if len(t.scopes.slots) == 0 {
+	key := (*[16]byte)(&scope)
+	slot := t.scopes.shard(key).slot(key, func(n uint32) bool { return t.at(n).scope == scope })
+	if slot == nil || *slot == 0 {
 		return 0, false
 	}
-	n = t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.at(n).scope == scope })]
-	return n - 1, n > 0
+	return *slot - 1, true
 }
 
 // find is the entry with an id, nil when there is none.
@@ -130,9 +140,11 @@ func (t *table) add(id causal.KeyID, state keyState) uint32 {
 	}
 	t.n++
 	*t.at(n) = entry{id: id, record: noRecord, state: state}
-	t.ids.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).id) })
-	t.ids.slots[t.ids.at((*[16]byte)(&id), func(uint32) bool { return false })] = n + 1
-	t.ids.used++
+	key := (*[16]byte)(&id)
+	s := t.ids.shard(key)
+	s.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).id) })
+	*s.slot(key, func(uint32) bool { return false }) = n + 1
+	s.used++
 	t.count[state]++
 	return n
 }
@@ -140,10 +152,12 @@ func (t *table) add(id causal.KeyID, state keyState) uint32 {
 // bind gives a key that is nobody's to a scope, as its last one.
 func (t *table) bind(n uint32, scope scopeHash) {
 	e := t.at(n)
-	t.scopes.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).scope) })
-	slot := &t.scopes.slots[t.scopes.at((*[16]byte)(&scope), func(n uint32) bool { return t.at(n).scope == scope })]
+	key := (*[16]byte)(&scope)
+	s := t.scopes.shard(key)
+	s.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).scope) })
+	slot := s.slot(key, func(n uint32) bool { return t.at(n).scope == scope })
 	if e.older = *slot; e.older == 0 {
-		t.scopes.used++
+		s.used++
 	}
 	*slot = n + 1
 	e.scope = scope
