@@ -36,6 +36,7 @@ type sequencer struct {
 	proposal gates.Proposal
 	judged   gates.Permit
 	aad      []byte
+	enc      causal.Enc
 }
 
 // stagedHead is where a stream stands with everything staged. last points to no event when the

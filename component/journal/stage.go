@@ -348,7 +348,8 @@ func (s *sequencer) appendEnvelope(dst []byte, h *causal.Header, data []byte, ke
 	if key == nil {
 		return codec.AppendEnvelope(dst, h, data), nil
 	}
-	h.Enc = &causal.Enc{Key: key.ID(), Nonce: key.NewNonce()}
+	s.enc = causal.Enc{Key: key.ID(), Nonce: key.NewNonce()}
+	h.Enc = &s.enc
 	start := len(dst)
 	dst = codec.AppendPrefix(dst, h)
 	s.aad = codec.SealContext(s.aad[:0], dst[start:])
