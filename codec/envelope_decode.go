@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"encoding/binary"
 	"math"
 	"unicode/utf8"
 
@@ -60,86 +61,144 @@ func (d *envelopeReader) failure() error {
 // event reads all keys. Strings that old has too are taken from there.
 func (d *envelopeReader) event(ev, old *causal.Event) {
 	d.left = int(d.length(classMap, math.MaxInt32))
-	d.need("v")
+	d.need(keyV)
 	if d.uint(1, math.MaxUint64) != envelopeVersion {
 		d.fail(d.off, "is not 1")
 	}
-	d.need("lineage")
+	d.need(keyLineage)
 	d.bytes(ev.Lineage[:])
-	d.need("id")
+	d.need(keyId)
 	d.bytes(ev.ID[:])
-	d.need("seq")
+	d.need(keySeq)
 	ev.Seq = d.uint(1, math.MaxUint64)
 	d.coordinate(&ev.Coordinate, old.Coordinate)
-	if d.has("lane") {
+	if d.has(keyLane) {
 		ev.Lane = uint32(d.uint(1, math.MaxUint32))
 	}
-	d.need("version")
+	d.need(keyVersion)
 	ev.Version = d.uint(1, math.MaxUint64)
-	d.need("kind")
+	d.need(keyKind)
 	ev.Kind = causal.Kind(d.uint(0, math.MaxUint16))
-	if d.has("schema") {
+	if d.has(keySchema) {
 		ev.Schema = d.uint(1, math.MaxUint64)
 	}
-	d.need("time")
+	d.need(keyTime)
 	ev.Time.Millis = d.uint(0, math.MaxUint64)
-	if d.has("tick") {
+	if d.has(keyTick) {
 		ev.Time.Tick = uint16(d.uint(1, math.MaxUint16))
 	}
-	if d.has("causes") {
+	if d.has(keyCauses) {
 		ev.Causes = d.causes()
 	}
-	if d.has("corr") {
+	if d.has(keyCorr) {
 		d.bytes(ev.Correlation[:])
 	}
-	if d.has("subject") {
+	if d.has(keySubject) {
 		ev.Subject = d.name(old.Subject)
 	}
-	if d.has("key") {
+	if d.has(keyKey) {
 		ev.Key = d.name(old.Key)
 	}
-	if d.has("meta") {
+	if d.has(keyMeta) {
 		ev.Meta = d.meta()
 	}
-	if d.has("gates") {
+	if d.has(keyGates) {
 		ev.Gates = d.gates(old.Gates)
 	}
-	if d.has("batch") {
+	if d.has(keyBatch) {
 		ev.Batch = d.batch()
 	}
-	if d.has("prev") {
+	if d.has(keyPrev) {
 		d.bytes(ev.Prev[:])
 	}
 	if d.err == nil && (ev.Version == 1) != ev.Prev.IsZero() {
 		d.key = "prev"
 		d.fail(d.off, "must be there, unless the version is 1")
 	}
-	sealed := d.has("enc")
+	sealed := d.has(keyEnc)
 	if sealed && d.bare {
 		d.enc(&causal.Enc{})
 	} else if sealed {
 		ev.Enc = new(causal.Enc)
 		d.enc(ev.Enc)
 	}
-	d.need(dataKey)
+	d.need(keyData)
 	ev.Data = d.data(sealed)
 }
 
+// The keys of an envelope, and of its enc.
+var (
+	keyV       = newKeyword("v")
+	keyLineage = newKeyword("lineage")
+	keyId      = newKeyword("id")
+	keySeq     = newKeyword("seq")
+	keyLane    = newKeyword("lane")
+	keyVersion = newKeyword("version")
+	keyKind    = newKeyword("kind")
+	keySchema  = newKeyword("schema")
+	keyTime    = newKeyword("time")
+	keyTick    = newKeyword("tick")
+	keyCauses  = newKeyword("causes")
+	keyCorr    = newKeyword("corr")
+	keySubject = newKeyword("subject")
+	keyKey     = newKeyword("key")
+	keyMeta    = newKeyword("meta")
+	keyGates   = newKeyword("gates")
+	keyBatch   = newKeyword("batch")
+	keyPrev    = newKeyword("prev")
+	keyEnc     = newKeyword("enc")
+	keyScope   = newKeyword("scope")
+	keyEntity  = newKeyword("entity")
+	keyAlg     = newKeyword("alg")
+	keyNonce   = newKeyword("nonce")
+	keyData    = newKeyword("data")
+)
+
+// keyword is a key of an envelope: with the byte before it that says how long it is, its 8 bytes at most are compared
+// at once.
+type keyword struct {
+	name       string
+	want, mask uint64
+}
+
+func newKeyword(name string) *keyword {
+	var b, mask [8]byte
+	b[0] = 0xa0 | byte(len(name))
+	copy(b[1:], name)
+	for i := range 1 + len(name) {
+		mask[i] = 0xff
+	}
+	return &keyword{name, binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(mask[:])}
+}
+
 // has says whether the next key is this one, and if so passes over it.
-func (d *envelopeReader) has(key string) bool {
-	end := d.off + 1 + len(key)
-	if d.left == 0 || end > len(d.b) || d.b[d.off] != 0xa0|byte(len(key)) || string(d.b[d.off+1:end]) != key {
+func (d *envelopeReader) has(k *keyword) bool {
+	return d.peek()&k.mask == k.want && d.pass(k)
+}
+
+// peek is the next 8 bytes, with zeros behind the last one.
+func (d *envelopeReader) peek() uint64 {
+	if len(d.b)-d.off >= 8 {
+		return binary.LittleEndian.Uint64(d.b[d.off:])
+	}
+	var b [8]byte
+	copy(b[:], d.b[d.off:])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func (d *envelopeReader) pass(k *keyword) bool {
+	if d.left == 0 {
 		return false
 	}
-	d.off = end
+	d.off += 1 + len(k.name)
 	d.left--
-	d.key = key
+	d.key = k.name
 	return true
 }
 
-func (d *envelopeReader) need(key string) {
-	if d.err == nil && !d.has(key) {
-		d.key = key
+func (d *envelopeReader) need(k *keyword) {
+	if d.err == nil && !d.has(k) {
+		d.key = k.name
 		d.fail(d.off, "is missing here")
 	}
 }
@@ -163,6 +222,22 @@ func (d *envelopeReader) length(c class, limit uint64) uint64 {
 }
 
 func (d *envelopeReader) uint(least, most uint64) uint64 {
+	// What is right is read at once; the rest is for those who say what is wrong.
+	if p := d.b[d.off:]; len(p) >= 9 {
+		n, size := uint64(p[0]), 1
+		if wide := p[0] - 0xcc; wide <= 3 {
+			n, size = binary.BigEndian.Uint64(p[1:])>>(64-8<<wide), 1+1<<wide
+			if n <= mostBefore[wide] {
+				n = math.MaxUint64
+			}
+		} else if n > 0x7f {
+			n = math.MaxUint64
+		}
+		if n >= least && n <= most && n < math.MaxUint64 {
+			d.off += size
+			return n
+		}
+	}
 	start := d.off
 	n := d.length(classUint, most)
 	if d.err == nil && n < least {
@@ -174,24 +249,32 @@ func (d *envelopeReader) uint(least, most uint64) uint64 {
 // bytes reads a bin of exactly len(dst) bytes, not all of them zero.
 func (d *envelopeReader) bytes(dst []byte) {
 	start := d.off
-	b := d.take(d.length(classBin, math.MaxInt32))
-	if d.err == nil && len(b) != len(dst) {
+	var b []byte
+	if p := d.b[start:]; len(dst) < 0x100 && len(p) >= 2+len(dst) && p[0] == 0xc4 && int(p[1]) == len(dst) {
+		b = p[2 : 2+len(dst)]
+		d.off += 2 + len(dst)
+	} else if b = d.take(d.length(classBin, math.MaxInt32)); d.err == nil && len(b) != len(dst) {
 		d.fail(start, "has the wrong size")
 		return
 	}
-	var seen byte
-	for i := range b {
-		seen |= b[i]
-		dst[i] = b[i]
+	copy(dst, b)
+	for _, c := range b {
+		if c != 0 {
+			return
+		}
 	}
-	if seen == 0 {
-		d.fail(start, "is zero")
-	}
+	d.fail(start, "is zero")
 }
 
 func (d *envelopeReader) text() []byte {
 	start := d.off
-	s := d.take(d.length(classStr, math.MaxInt32))
+	var s []byte
+	if p := d.b[start:]; len(p) > 0 && p[0]&0xe0 == 0xa0 && len(p) > int(p[0]&0x1f) {
+		d.off += 1 + int(p[0]&0x1f)
+		s = p[1 : 1+p[0]&0x1f]
+	} else {
+		s = d.take(d.length(classStr, math.MaxInt32))
+	}
 	if !utf8.Valid(s) {
 		d.fail(start, "is not UTF-8")
 		return nil
@@ -215,10 +298,10 @@ func (d *envelopeReader) name(old string) string {
 
 // coordinate reads the keys scope and entity. When they are new, one copy holds both.
 func (d *envelopeReader) coordinate(c *causal.Coordinate, old causal.Coordinate) {
-	d.need("scope")
+	d.need(keyScope)
 	scope := d.text()
 	start := d.off - len(scope)
-	d.need("entity")
+	d.need(keyEntity)
 	entity := d.text()
 	if d.err != nil {
 		return
@@ -371,13 +454,13 @@ func (d *envelopeReader) enc(e *causal.Enc) {
 	d.left = 3
 	defer func() { d.left = outer }()
 
-	d.need("alg")
+	d.need(keyAlg)
 	if at := d.off; string(d.text()) != sealAlgorithm {
 		d.fail(at, "is not "+sealAlgorithm)
 	}
-	d.need("key")
+	d.need(keyKey)
 	d.bytes(e.Key[:])
-	d.need("nonce")
+	d.need(keyNonce)
 	// A nonce of zeros is as good as any other, so its bytes are not looked at.
 	at := d.off
 	nonce := d.take(d.length(classBin, math.MaxInt32))

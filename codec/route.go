@@ -24,27 +24,27 @@ func DecodeRoute(envelope []byte) (Route, error) {
 	d := envelopeReader{reader: reader{b: envelope}}
 	var rt Route
 	d.left = int(d.length(classMap, math.MaxInt32))
-	d.need("v")
+	d.need(keyV)
 	d.uint(envelopeVersion, envelopeVersion)
-	d.need("lineage")
+	d.need(keyLineage)
 	d.skip(0)
-	d.need("id")
+	d.need(keyId)
 	d.bytes(rt.ID[:])
-	d.need("seq")
+	d.need(keySeq)
 	rt.Seq = d.uint(1, math.MaxUint64)
-	d.need("scope")
+	d.need(keyScope)
 	rt.Scope = d.text()
-	d.need("entity")
+	d.need(keyEntity)
 	rt.Entity = d.text()
-	if d.has("lane") {
+	if d.has(keyLane) {
 		d.skip(0)
 	}
-	d.need("version")
+	d.need(keyVersion)
 	d.skip(0)
-	d.need("kind")
+	d.need(keyKind)
 	rt.Kind = causal.Kind(d.uint(0, math.MaxUint16))
-	for d.left > 0 && d.err == nil && !d.has(dataKey) {
-		if d.has("meta") {
+	for d.left > 0 && d.err == nil && !d.has(keyData) {
+		if d.has(keyMeta) {
 			rt.Traceparent = d.traceparent()
 			break
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"math/bits"
 	"runtime"
 	"slices"
 	"strings"
@@ -74,7 +76,7 @@ func (j *Journal) Verify(ctx context.Context, from, to uint64) (Verification, er
 // It takes memory for the head of each stream in the range, and for each worker about as much as the largest commit group
 // and a megabyte.
 func (j *Journal) VerifyWith(ctx context.Context, o VerifyOptions) (Verification, error) {
-	v := verifier{j: j, found: Verification{Head: j.Visible()}, from: max(o.From, 1), to: o.To, heads: make(map[causal.Stream]*chained)}
+	v := verifier{j: j, found: Verification{Head: j.Visible()}, from: max(o.From, 1), to: o.To, seed: maphash.MakeSeed(), heads: make(map[uint64]*chained)}
 	if v.to == 0 || v.to > v.found.Head {
 		v.to = v.found.Head
 	}
@@ -101,15 +103,26 @@ type verifier struct {
 	j        *Journal
 	found    Verification
 	from, to uint64
-	heads    map[causal.Stream]*chained
-	signer   string        // of the last signed event
-	header   causal.Header // of the event at hand, as far as the chain looks at it
+	seed     maphash.Seed
+	heads    map[uint64]*chained // by a hash of the stream
+	signer   string              // of the last signed event
+	header   causal.Header       // of the event at hand, as far as the chain looks at it
 }
 
 // chained is where the chain of a stream has come to.
 type chained struct {
 	stream causal.Stream
 	head   causal.Head
+	next   *chained // with the same hash
+}
+
+// chainOf returns where the chain of an event's stream has come to, nil when there was no event before.
+func (v *verifier) chainOf(l *codec.Link, hash uint64) *chained {
+	c := v.heads[hash]
+	for c != nil && (c.stream.Entity != string(l.Entity) || c.stream.Scope != string(l.Scope) || c.stream.Lane != l.Lane) {
+		c = c.next
+	}
+	return c
 }
 
 // run passes pieces of the log from a goroutine that cuts it, through workers that check each for itself, to here, where
@@ -207,7 +220,8 @@ func (v *verifier) join(ctx context.Context, p *piece) error {
 
 // follows checks an event against the one before it in its stream.
 func (v *verifier) follows(ctx context.Context, seq uint64, l *codec.Link) error {
-	c := v.heads[causal.Stream{Coordinate: causal.Coordinate{Scope: string(l.Scope), Entity: string(l.Entity)}, Lane: l.Lane}]
+	hash := maphash.Bytes(v.seed, l.Entity) ^ bits.RotateLeft64(maphash.Bytes(v.seed, l.Scope), 1) ^ uint64(l.Lane)
+	c := v.chainOf(l, hash)
 	if c == nil {
 		c = &chained{stream: causal.Stream{Coordinate: causal.Coordinate{Scope: string(l.Scope), Entity: string(l.Entity)}, Lane: l.Lane}}
 		if l.Version > 1 && v.from > 1 {
@@ -216,7 +230,8 @@ func (v *verifier) follows(ctx context.Context, seq uint64, l *codec.Link) error
 				return finding(seq, err)
 			}
 		}
-		v.heads[c.stream] = c
+		c.next = v.heads[hash]
+		v.heads[hash] = c
 	}
 	h := &v.header
 	h.Coordinate, h.Lane, h.Seq, h.Version, h.Prev = c.stream.Coordinate, c.stream.Lane, seq, l.Version, l.Prev

@@ -85,7 +85,7 @@ func TestBenchOfEvents(t *testing.T) {
 			t.Errorf("%q", f)
 		}
 	}
-	want := []string{rowDisk, rowHash, rowOpen, rowReopen, rowGet, rowStream, rowGraph, rowVerify, rowReplay, rowConsumer}
+	want := []string{rowDisk, rowHash, rowOpen, rowReopen, rowGet, rowStream, rowGraph, rowVerifyOne, rowVerify, rowReplay, rowConsumer}
 	if !slices.Equal(rows, want) {
 		t.Errorf("measured %q", rows)
 	}

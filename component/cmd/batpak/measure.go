@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"os"
 	"strconv"
 	"strings"
@@ -67,7 +68,10 @@ func (m *measuring) run(ctx context.Context, name string) error {
 			return m.print(m.calls(ctx, name, 500, func(seq uint64) error { return m.stream(j, seq) }))
 		case rowGraph:
 			return m.print(m.graph(ctx, j))
-		case rowVerify:
+		case rowVerify, rowVerifyOne:
+			if name == rowVerifyOne {
+				runtime.GOMAXPROCS(1)
+			}
 			return m.print(m.pass(ctx, name, func(ctx context.Context) error {
 				v, err := j.Verify(ctx, 0, 0)
 				if err == nil && v.Checked != m.plot.events {
