@@ -58,17 +58,26 @@ func (s *Store) Reserve() error {
 	return s.flush(max(n, 0))
 }
 
+// mintAtOnce is for how many new keys the lock is held.
+const mintAtOnce = 256
+
 // mint makes n new keys, and their records.
 func (s *Store) mint(n int) ([]record, spares) {
 	records, minted := make([]record, n), make(spares, n)
-	var b [len(causal.KeyID{}) + KeySize]byte
-	defer clear(b[:])
+	const size = len(causal.KeyID{}) + KeySize
+	room := make([]byte, min(n, 32)*size)
+	defer clear(room)
+	var random []byte
 	for i := range records {
-		rand.Read(b[:]) // never fails: the process would end
+		if len(random) == 0 {
+			random = room
+			rand.Read(random) // never fails: the process would end
+		}
 		r, key := &records[i], &minted[i]
-		r.typ, r.id = typeKey, causal.KeyID(b[:])
+		r.typ, r.id = typeKey, causal.KeyID(random)
 		key.known = true
-		copy(key.secret[:], b[len(r.id):])
+		copy(key.secret[:], random[len(r.id):])
+		random = random[size:]
 		s.master.seal(&r.body, r.id, &key.secret)
 	}
 	return records, minted
@@ -115,13 +124,19 @@ func (s *Store) flush(n int) error {
 		return fmt.Errorf("keystore: flush %s: %w", fileName, err)
 	}
 	s.mu.Lock()
-	for i := range records {
-		s.number(&records[i], s.placed+uint64(i), i >= old)
+	for i := range old {
+		s.number(&records[i], s.placed+uint64(i), false)
 	}
 	for i := range minted {
-		minted[i].n = records[old+i].n
-		s.coming.push(minted[i])
+		if i%mintAtOnce == mintAtOnce-1 { // they are very many, and appends wait for the lock
+			s.mu.Unlock()
+			s.mu.Lock()
+		}
+		r := &records[old+i]
+		s.number(r, s.placed+uint64(old+i), true)
+		minted[i].n = r.n
 	}
+	s.coming.push(minted...)
 	s.placed += uint64(len(records))
 	if len(s.uncounted) == 0 {
 		s.uncounted = records
@@ -284,9 +299,7 @@ func (s *Store) settle() {
 		}
 	}
 	s.uncounted = nil
-	for i := range s.coming {
-		s.spares.push(s.coming[i])
-	}
+	s.spares.push(s.coming...)
 	clear(s.coming)
 	s.coming = nil
 }

@@ -11,13 +11,13 @@ type spareKey struct {
 // spares is keys of nobody, taken from the end on. Some may have been bound since.
 type spares []spareKey
 
-// push adds a key. What it outgrows is wiped.
-func (s *spares) push(k spareKey) {
-	if old := *s; len(old) == cap(old) {
-		*s = append(make(spares, 0, max(DefaultReserve, 2*len(old))), old...)
+// push adds keys. What it outgrows is wiped.
+func (s *spares) push(keys ...spareKey) {
+	if old := *s; len(old)+len(keys) > cap(old) {
+		*s = append(make(spares, 0, max(DefaultReserve, 2*len(old), len(old)+len(keys))), old...)
 		clear(old)
 	}
-	*s = append(*s, k)
+	*s = append(*s, keys...)
 }
 
 // pop takes a key, of which nothing stays.
