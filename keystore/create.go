@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"batpak/causal"
 	"batpak/faultfs"
 )
 
@@ -45,8 +46,11 @@ func New(ctx context.Context, fsys faultfs.FS, g Granularity, o Options) (*Store
 		return nil, err
 	}
 	if g != None {
-		var minted spares
-		s.pending, minted = s.mint(s.reserve)
+		ids, minted := make([]causal.KeyID, s.reserve), make(spares, s.reserve)
+		mint(ids, minted)
+		for i := range minted {
+			s.pending = append(s.pending, s.master.record(ids[i], &minted[i].secret))
+		}
 		clear(minted)
 	}
 	if err := s.create(); err != nil {
@@ -85,7 +89,7 @@ func (s *Store) create() error {
 	s.file, s.placed = f, s.state.count
 	s.uncounted, s.pending = s.pending, nil
 	for i := range s.uncounted {
-		s.number(&s.uncounted[i], uint64(i), s.keys.find(s.uncounted[i].id) == nil)
+		s.number(&s.uncounted[i], uint64(i))
 	}
 	for n := range s.keys.n {
 		if s.keys.at(n).state == spare {

@@ -58,29 +58,21 @@ func (s *Store) Reserve() error {
 	return s.flush(max(n, 0))
 }
 
-// mintAtOnce is for how many new keys the lock is held.
-const mintAtOnce = 256
-
-// mint makes n new keys, and their records.
-func (s *Store) mint(n int) ([]record, spares) {
-	records, minted := make([]record, n), make(spares, n)
+// mint makes new keys, as many as there are ids.
+func mint(ids []causal.KeyID, keys spares) {
 	const size = len(causal.KeyID{}) + KeySize
-	room := make([]byte, min(n, 32)*size)
+	room := make([]byte, min(len(ids), 32)*size)
 	defer clear(room)
 	var random []byte
-	for i := range records {
+	for i := range ids {
 		if len(random) == 0 {
 			random = room
 			rand.Read(random) // never fails: the process would end
 		}
-		r, key := &records[i], &minted[i]
-		r.typ, r.id = typeKey, causal.KeyID(random)
-		key.known = true
-		copy(key.secret[:], random[len(r.id):])
+		ids[i] = causal.KeyID(random)
+		keys[i] = spareKey{known: true, secret: [KeySize]byte(random[len(ids[i]):])}
 		random = random[size:]
-		s.master.seal(&r.body, r.id, &key.secret)
 	}
-	return records, minted
 }
 
 func randomSalt() (s salt) {
@@ -100,18 +92,18 @@ func (s *Store) flush(n int) error {
 	s.flushing <- struct{}{}
 	defer func() { <-s.flushing }()
 
-	records, minted := s.mint(n)
+	ids, minted := make([]causal.KeyID, n), make(spares, n)
+	mint(ids, minted)
 	defer clear(minted)
 	s.mu.Lock()
-	records = slices.Concat(s.pending, records)
-	old := len(s.pending)
+	records := slices.Clone(s.pending)
 	seen, found, taken := s.seen, s.found, s.taken
-	nothing := len(records) == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.safe
+	nothing := len(records)+n == 0 && len(s.uncounted) == 0 && len(s.wipes) == 0 && !found && seen == s.safe
 	s.mu.Unlock()
 	if nothing {
 		return nil
 	}
-	if s.placed+uint64(len(records)) >= noRecord {
+	if s.placed+uint64(len(records)+n) >= noRecord {
 		return errors.New("keystore: flush: the keyset is full: rekey it")
 	}
 	if found {
@@ -119,31 +111,26 @@ func (s *Store) flush(n int) error {
 			return fmt.Errorf("keystore: flush %s: %w", fileName, err)
 		}
 	}
-	room := make([]byte, 0, len(records)*recordSize)
-	if err := s.place(appendRecords(room, records, s.placed, randomTag(), s.head.file)); err != nil {
+	if err := s.place(records, ids, minted); err != nil {
 		return fmt.Errorf("keystore: flush %s: %w", fileName, err)
 	}
 	s.mu.Lock()
-	for i := range old {
-		s.number(&records[i], s.placed+uint64(i), false)
+	for i := range records {
+		s.number(&records[i], s.placed+uint64(i))
 	}
+	s.placed += uint64(len(records))
+	s.uncounted = append(s.uncounted, records...)
+	s.pending = append(make([]record, 0, len(records)), s.pending[len(records):]...)
 	for i := range minted {
 		if i%mintAtOnce == mintAtOnce-1 { // they are very many, and appends wait for the lock
 			s.mu.Unlock()
 			s.mu.Lock()
 		}
-		r := &records[old+i]
-		s.number(r, s.placed+uint64(old+i), true)
-		minted[i].n = r.n
+		minted[i].n = s.keys.add(ids[i], spare)
+		s.keys.at(minted[i].n).record = uint32(s.placed)
+		s.placed++
 	}
 	s.coming.push(minted...)
-	s.placed += uint64(len(records))
-	if len(s.uncounted) == 0 {
-		s.uncounted = records
-	} else {
-		s.uncounted = append(s.uncounted, records...)
-	}
-	s.pending = append(make([]record, 0, old), s.pending[old:]...)
 	counting := len(s.uncounted) > 0 || seen != s.safe || s.state.count != s.placed
 	s.mu.Unlock()
 	if counting {
@@ -203,9 +190,16 @@ func (s *Store) secure() error {
 	return nil
 }
 
-// place writes records behind those that are there. Nothing counts them yet, so that a crash leaves what was.
-func (s *Store) place(b []byte) error {
-	if !s.tail && len(b) == 0 {
+const (
+	mintAtOnce  = 256  // new keys that the lock is held for
+	placeAtOnce = 1024 // records in a write
+)
+
+// place writes records, and those of keys that were minted, behind those that are there. Nothing counts them yet, so that a
+// crash leaves what was.
+func (s *Store) place(records []record, ids []causal.KeyID, minted spares) error {
+	of := len(records) + len(minted)
+	if !s.tail && of == 0 {
 		return nil
 	}
 	if s.tail {
@@ -214,8 +208,33 @@ func (s *Store) place(b []byte) error {
 		}
 	}
 	s.tail = true
+	at, tag, b := s.placed, randomTag(), make([]byte, 0, min(of, placeAtOnce)*recordSize)
+	add := func(r *record) error {
+		b = appendRecord(b, r, at+uint64(len(b)/recordSize), tag, of, s.head.file)
+		if len(b) < cap(b) {
+			return nil
+		}
+		if _, err := s.file.WriteAt(b, recordOffset(at)); err != nil {
+			return err
+		}
+		at, b = at+uint64(len(b)/recordSize), b[:0]
+		return nil
+	}
+	for i := range records {
+		if err := add(&records[i]); err != nil {
+			return err
+		}
+	}
+	r := record{typ: typeKey}
+	for i := range minted {
+		r.id = ids[i]
+		s.master.seal(&r.body, r.id, &minted[i].secret)
+		if err := add(&r); err != nil {
+			return err
+		}
+	}
 	if len(b) > 0 {
-		if _, err := s.file.WriteAt(b, recordOffset(s.placed)); err != nil {
+		if _, err := s.file.WriteAt(b, recordOffset(at)); err != nil {
 			return err
 		}
 	}
@@ -267,18 +286,17 @@ func (s *Store) sync() error {
 	return nil
 }
 
-// number notes where in the file the record of a key is. The entry of one that was just minted is made.
-// The lock is held.
-func (s *Store) number(r *record, at uint64, minted bool) {
+// number notes where in the file the record of a key is. An entry that is not there yet is made. The lock is held.
+func (s *Store) number(r *record, at uint64) {
 	if r.typ != typeKey {
 		return
 	}
-	if minted {
-		r.n = s.keys.add(r.id, spare)
-	} else {
-		r.n, _ = s.keys.byID(r.id)
+	n, ok := s.keys.byID(r.id)
+	if !ok {
+		n = s.keys.add(r.id, spare)
 	}
-	s.keys.at(r.n).record = uint32(at)
+	r.n = n
+	s.keys.at(n).record = uint32(at)
 }
 
 // settle takes in the records that a durable state counts. The lock is held.

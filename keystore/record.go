@@ -47,15 +47,20 @@ func recordOffset(n uint64) int64 { return recordStart + int64(n)*recordSize }
 // what an earlier attempt has left in the same place.
 func appendRecords(b []byte, records []record, n uint64, tag uint32, file salt) []byte {
 	for i := range records {
-		r := &records[i]
-		start := len(b)
-		b = append(b, 0, 0, 0, 0, r.typ, 0, 0, 0)
-		b = binary.BigEndian.AppendUint32(b, tag)
-		b = binary.BigEndian.AppendUint32(b, uint32(len(records)))
-		b = append(b, r.id[:]...)
-		b = append(b, r.body[:]...)
-		binary.BigEndian.PutUint32(b[start:], checksum(file, n+uint64(i), b[start+4:]))
+		b = appendRecord(b, &records[i], n+uint64(i), tag, len(records), file)
 	}
+	return b
+}
+
+// appendRecord appends the n-th record of the file, one of so many of a flush.
+func appendRecord(b []byte, r *record, n uint64, tag uint32, of int, file salt) []byte {
+	start := len(b)
+	b = append(b, 0, 0, 0, 0, r.typ, 0, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, tag)
+	b = binary.BigEndian.AppendUint32(b, uint32(of))
+	b = append(b, r.id[:]...)
+	b = append(b, r.body[:]...)
+	binary.BigEndian.PutUint32(b[start:], checksum(file, n, b[start+4:]))
 	return b
 }
 

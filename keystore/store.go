@@ -259,10 +259,12 @@ func (s *Store) takeKey() (n uint32, k *Key) {
 		return key.n, k
 	}
 	s.taken++
-	r, minted := s.mint(1)
-	n = s.keys.add(r[0].id, spare)
-	s.pending = append(s.pending, r[0])
-	k = s.newKey(n, r[0].id, &minted[0].secret)
+	var ids [1]causal.KeyID
+	var minted [1]spareKey
+	mint(ids[:], minted[:])
+	n = s.keys.add(ids[0], spare)
+	s.pending = append(s.pending, s.master.record(ids[0], &minted[0].secret))
+	k = s.newKey(n, ids[0], &minted[0].secret)
 	s.fresh[n] = k
 	return n, k
 }

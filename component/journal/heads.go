@@ -104,7 +104,8 @@ func (t *headTable) get(s causal.Stream) causal.Head {
 // set notes where a stream stands. Its names have at most 65535 bytes each.
 func (t *headTable) set(s causal.Stream, h causal.Head) {
 	hash := t.hash(&s)
-	if n := *t.slot(hash, &s); n > 0 {
+	slot := t.slot(hash, &s)
+	if n := *slot; n > 0 {
 		t.own(int(n-1) / headChunk)
 		t.entry(n - 1).head = h
 		return
@@ -112,6 +113,7 @@ func (t *headTable) set(s causal.Stream, h causal.Head) {
 	shard := &t.shards[hash>>58]
 	if shard.used++; 4*shard.used > 3*len(shard.slots) {
 		t.grow(shard)
+		slot = t.slot(hash, &s)
 	}
 	if t.n%headChunk == 0 {
 		t.chunks, t.shared = append(t.chunks, new(headEntries)), append(t.shared, false)
@@ -119,7 +121,7 @@ func (t *headTable) set(s causal.Stream, h causal.Head) {
 	t.own(t.n / headChunk)
 	*t.entry(uint32(t.n)) = t.named(&s, headEntry{hash: hash, lane: s.Lane, head: h})
 	t.n++
-	*t.slot(hash, &s) = uint32(t.n)
+	*slot = uint32(t.n)
 }
 
 // named puts a stream's names where its entry leads.
