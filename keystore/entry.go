@@ -30,7 +30,7 @@ const (
 	dead                    // destroyed
 )
 
-// entry is a key as it is kept in memory: 56 bytes, and about 20 in the two indexes that lead to it. The
+// entry is a key as it is kept in memory: 56 bytes, and about 30 in the two indexes that lead to it. The
 // key's bytes stay in the file.
 type entry struct {
 	id     causal.KeyID
@@ -59,60 +59,68 @@ func (t *table) at(n uint32) *entry { return &t.chunks[n/entryChunk][n%entryChun
 // index finds entries by 16 bytes that are as good as random. It grows a shard at a time, so that nobody waits long.
 type index [64]shard
 
-// shard is open addressing with linear probing, in a table that is at most three quarters full.
+// shard is open addressing with linear probing, in a table that is at most three quarters full. A slot has an entry, plus
+// 1, and above it 32 bits of what the entry is found by, so that another one is hardly ever looked at; 0 is empty.
 type shard struct {
-	slots []uint32 // an entry, plus 1; 0 is empty
+	slots []uint64
 	used  int
 }
 
-func (x *index) shard(key *[16]byte) *shard { return &x[key[15]>>2] }
+func tagOf(key *[16]byte) uint32 { return binary.LittleEndian.Uint32(key[:]) }
 
-// slot is where something is or belongs: the slot of the first entry for which same says yes, or else an empty one. It
-// is nil when there is none.
-func (s *shard) slot(key *[16]byte, same func(n uint32) bool) *uint32 {
+func (x *index) shard(tag uint32) *shard { return &x[tag>>26] }
+
+// find is the first entry with a tag for which same says yes.
+func (s *shard) find(tag uint32, same func(n uint32) bool) (n uint32, ok bool) {
 	if len(s.slots) == 0 {
-		return nil
+		return 0, false
 	}
+	slot := *s.slot(tag, same)
+	return uint32(slot) - 1, slot != 0
+}
+
+// slot is where find's entry is, or else an empty one.
+func (s *shard) slot(tag uint32, same func(n uint32) bool) *uint64 {
 	mask := len(s.slots) - 1
-	for i := int(binary.LittleEndian.Uint64(key[:])) & mask; ; i = (i + 1) & mask {
-		if n := s.slots[i]; n == 0 || same(n-1) {
+	for i := int(tag) & mask; ; i = (i + 1) & mask {
+		if slot := s.slots[i]; slot == 0 || uint32(slot>>32) == tag && same(uint32(slot)-1) {
 			return &s.slots[i]
 		}
 	}
 }
 
-// room makes room for one more. The keys of those that are there come from keyOf.
-func (s *shard) room(keyOf func(n uint32) *[16]byte) {
+// put makes a slot lead to an entry.
+func (s *shard) put(slot *uint64, tag, n uint32) {
+	if *slot == 0 {
+		s.used++
+	}
+	*slot = uint64(tag)<<32 | uint64(n+1)
+}
+
+// room makes room for one more.
+func (s *shard) room() {
 	if 4*(s.used+1) <= 3*len(s.slots) {
 		return
 	}
 	old := s.slots
-	s.slots = make([]uint32, max(16, 2*len(old)))
-	for _, n := range old {
-		if n > 0 {
-			*s.slot(keyOf(n-1), func(uint32) bool { return false }) = n
+	s.slots = make([]uint64, max(16, 2*len(old)))
+	for _, slot := range old {
+		if slot != 0 {
+			*s.slot(uint32(slot>>32), func(uint32) bool { return false }) = slot
 		}
 	}
 }
 
 // byID is the entry with an id.
 func (t *table) byID(id causal.KeyID) (n uint32, ok bool) {
-	key := (*[16]byte)(&id)
-	slot := t.ids.shard(key).slot(key, func(n uint32) bool { return t.at(n).id == id })
-	if slot == nil || *slot == 0 {
-		return 0, false
-	}
-	return *slot - 1, true
+	tag := tagOf((*[16]byte)(&id))
+	return t.ids.shard(tag).find(tag, func(n uint32) bool { return t.at(n).id == id })
 }
 
 // byScope is the last key of a scope.
 func (t *table) byScope(scope scopeHash) (n uint32, ok bool) {
-	key := (*[16]byte)(&scope)
-	slot := t.scopes.shard(key).slot(key, func(n uint32) bool { return t.at(n).scope == scope })
-	if slot == nil || *slot == 0 {
-		return 0, false
-	}
-	return *slot - 1, true
+	tag := tagOf((*[16]byte)(&scope))
+	return t.scopes.shard(tag).find(tag, func(n uint32) bool { return t.at(n).scope == scope })
 }
 
 // find is the entry with an id, nil when there is none.
@@ -140,11 +148,10 @@ func (t *table) add(id causal.KeyID, state keyState) uint32 {
 	}
 	t.n++
 	*t.at(n) = entry{id: id, record: noRecord, state: state}
-	key := (*[16]byte)(&id)
-	s := t.ids.shard(key)
-	s.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).id) })
-	*s.slot(key, func(uint32) bool { return false }) = n + 1
-	s.used++
+	tag := tagOf((*[16]byte)(&id))
+	s := t.ids.shard(tag)
+	s.room()
+	s.put(s.slot(tag, func(uint32) bool { return false }), tag, n)
 	t.count[state]++
 	return n
 }
@@ -152,14 +159,12 @@ func (t *table) add(id causal.KeyID, state keyState) uint32 {
 // bind gives a key that is nobody's to a scope, as its last one.
 func (t *table) bind(n uint32, scope scopeHash) {
 	e := t.at(n)
-	key := (*[16]byte)(&scope)
-	s := t.scopes.shard(key)
-	s.room(func(n uint32) *[16]byte { return (*[16]byte)(&t.at(n).scope) })
-	slot := s.slot(key, func(n uint32) bool { return t.at(n).scope == scope })
-	if e.older = *slot; e.older == 0 {
-		s.used++
-	}
-	*slot = n + 1
+	tag := tagOf((*[16]byte)(&scope))
+	s := t.scopes.shard(tag)
+	s.room()
+	slot := s.slot(tag, func(n uint32) bool { return t.at(n).scope == scope })
+	e.older = uint32(*slot)
+	s.put(slot, tag, n)
 	e.scope = scope
 	if e.state == spare {
 		t.become(n, live)

@@ -29,17 +29,17 @@ type headTable struct {
 	names  [][]byte
 }
 
-// headShard is open addressing with linear probing, at most three quarters full.
+// headShard is open addressing with linear probing, at most three quarters full. A slot has an entry's number plus 1, and
+// above it the stream's hash, so that another entry is hardly ever looked at; 0 is empty.
 type headShard struct {
-	slots []uint32 // an entry's number plus 1; 0 is empty
+	slots []uint64
 	used  int
 }
 
 type headEntries [headChunk]headEntry
 
-// headEntry is 80 bytes; its names, scope then entity, lie together.
+// headEntry is 64 bytes; its names, scope then entity, lie together.
 type headEntry struct {
-	hash          uint64
 	name          uint32 // the chunk of names
 	at            uint32 // where in it
 	scope, entity uint16 // lengths in bytes
@@ -47,25 +47,25 @@ type headEntry struct {
 	head          causal.Head
 }
 
-func (t *headTable) hash(s *causal.Stream) uint64 {
+func (t *headTable) hash(s *causal.Stream) uint32 {
 	if t.shards[0].slots == nil {
 		t.seed = maphash.MakeSeed()
 		for i := range t.shards {
-			t.shards[i].slots = make([]uint32, 8)
+			t.shards[i].slots = make([]uint64, 8)
 		}
 	}
 	// An entity alone tells most streams apart.
 	h := maphash.String(t.seed, s.Entity) ^ maphash.String(t.seed, s.Scope)*0x9e3779b97f4a7c15 ^ uint64(s.Lane)*0xff51afd7ed558ccd
 	h ^= h >> 32
 	h *= 0xd6e8feb86659fd93
-	return h ^ h>>32
+	return uint32(h >> 32)
 }
 
 func (t *headTable) entry(n uint32) *headEntry { return &t.chunks[n/headChunk][n%headChunk] }
 
 // is says whether an entry is a stream's.
-func (t *headTable) is(e *headEntry, hash uint64, s *causal.Stream) bool {
-	if e.hash != hash || e.lane != s.Lane || int(e.scope) != len(s.Scope) || int(e.entity) != len(s.Entity) {
+func (t *headTable) is(e *headEntry, s *causal.Stream) bool {
+	if e.lane != s.Lane || int(e.scope) != len(s.Scope) || int(e.entity) != len(s.Entity) {
 		return false
 	}
 	scope, entity := t.namesOf(e)
@@ -79,38 +79,41 @@ func (t *headTable) namesOf(e *headEntry) (scope, entity []byte) {
 }
 
 // slot is where a stream's entry is, or belongs.
-func (t *headTable) slot(hash uint64, s *causal.Stream) *uint32 {
-	shard := &t.shards[hash>>58]
+func (t *headTable) slot(hash uint32, s *causal.Stream) *uint64 {
+	shard := t.shard(hash)
 	mask := len(shard.slots) - 1
 	for i := int(hash) & mask; ; i = (i + 1) & mask {
-		if n := shard.slots[i]; n == 0 || t.is(t.entry(n-1), hash, s) {
+		if slot := shard.slots[i]; slot == 0 || uint32(slot>>32) == hash && t.is(t.entry(uint32(slot)-1), s) {
 			return &shard.slots[i]
 		}
 	}
 }
+
+func (t *headTable) shard(hash uint32) *headShard { return &t.shards[hash>>26] }
 
 // get returns where a stream stands; zero when it has no events.
 func (t *headTable) get(s causal.Stream) causal.Head {
 	if t.n == 0 {
 		return causal.Head{}
 	}
-	n := *t.slot(t.hash(&s), &s)
-	if n == 0 {
+	slot := *t.slot(t.hash(&s), &s)
+	if slot == 0 {
 		return causal.Head{}
 	}
-	return t.entry(n - 1).head
+	return t.entry(uint32(slot) - 1).head
 }
 
 // set notes where a stream stands. Its names have at most 65535 bytes each.
 func (t *headTable) set(s causal.Stream, h causal.Head) {
 	hash := t.hash(&s)
 	slot := t.slot(hash, &s)
-	if n := *slot; n > 0 {
-		t.own(int(n-1) / headChunk)
-		t.entry(n - 1).head = h
+	if *slot != 0 {
+		n := uint32(*slot) - 1
+		t.own(int(n) / headChunk)
+		t.entry(n).head = h
 		return
 	}
-	shard := &t.shards[hash>>58]
+	shard := t.shard(hash)
 	if shard.used++; 4*shard.used > 3*len(shard.slots) {
 		t.grow(shard)
 		slot = t.slot(hash, &s)
@@ -119,9 +122,9 @@ func (t *headTable) set(s causal.Stream, h causal.Head) {
 		t.chunks, t.shared = append(t.chunks, new(headEntries)), append(t.shared, false)
 	}
 	t.own(t.n / headChunk)
-	*t.entry(uint32(t.n)) = t.named(&s, headEntry{hash: hash, lane: s.Lane, head: h})
+	*t.entry(uint32(t.n)) = t.named(&s, headEntry{lane: s.Lane, head: h})
 	t.n++
-	*slot = uint32(t.n)
+	*slot = uint64(hash)<<32 | uint64(t.n)
 }
 
 // named puts a stream's names where its entry leads.
@@ -146,17 +149,17 @@ func (t *headTable) own(chunk int) {
 
 func (t *headTable) grow(shard *headShard) {
 	old := shard.slots
-	shard.slots = make([]uint32, 2*len(old))
+	shard.slots = make([]uint64, 2*len(old))
 	mask := len(shard.slots) - 1
-	for _, n := range old {
-		if n == 0 {
+	for _, slot := range old {
+		if slot == 0 {
 			continue
 		}
-		i := int(t.entry(n-1).hash) & mask
-		for shard.slots[i] > 0 {
+		i := int(slot>>32) & mask
+		for shard.slots[i] != 0 {
 			i = (i + 1) & mask
 		}
-		shard.slots[i] = n
+		shard.slots[i] = slot
 	}
 }
 

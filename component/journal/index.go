@@ -137,7 +137,10 @@ func (x *memIndex) postings() []posting {
 	}
 	for i := range buckets {
 		slices.SortFunc(all[starts[i]:starts[i+1]], func(a, b posting) int {
-			return cmp.Or(cmp.Compare(a.term, b.term), cmp.Compare(a.pos, b.pos))
+			if a.term == b.term {
+				return cmp.Compare(a.pos, b.pos)
+			}
+			return cmp.Compare(a.term, b.term)
 		})
 	}
 	return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"sync"
@@ -143,6 +144,7 @@ func (j *Journal) open(ctx context.Context) error {
 	j.work = make(chan *segment, 1024)
 	j.seq = sequencer{
 		j:          j,
+		seed:       maphash.MakeSeed(),
 		staged:     make(map[causal.Stream]stagedHead),
 		keys:       make(map[keyHash]uint64),
 		successors: make(map[keystore.Scope]*successor),

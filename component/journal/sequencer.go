@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"batpak/causal"
@@ -23,8 +24,10 @@ type sequencer struct {
 	keys       map[keyHash]uint64            // idempotency keys used after settled
 	successors map[keystore.Scope]*successor // keys of erased scopes that are being renewed, or were refused to be
 	lanes      map[causal.Coordinate][]uint32
-	flight     []*group // handed to the committer and not come back, oldest first
-	group      *group   // being built
+	flight     []*group              // handed to the committer and not come back, oldest first
+	recent     [recentKeys]recentKey // by a hash of the scope
+	seed       maphash.Seed
+	group      *group // being built
 	free       []*group
 
 	pending []*request // taken from the queue, in order, from at on
@@ -134,6 +137,9 @@ func (s *sequencer) settle(g *group) {
 		return
 	}
 	s.flight = s.flight[1:]
+	if g.erasure != nil {
+		clear(s.recent[:])
+	}
 	for i := range g.events {
 		e := &g.events[i]
 		if !e.later {
