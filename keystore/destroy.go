@@ -83,7 +83,7 @@ func (s *Store) noteDead(id causal.KeyID, scope scopeHash) {
 	s.keys.become(n, dead)
 	for _, k := range []*Key{s.fresh[n], s.opened.take(n)} {
 		if k != nil {
-			k.destroy()
+			k.wipe()
 		}
 	}
 	delete(s.fresh, n)

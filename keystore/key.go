@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"reflect"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -34,52 +33,40 @@ type Key struct {
 	id    causal.KeyID
 	scope scopeHash // what it is to be bound to; zero when it is bound
 
-	*material // nil after it was destroyed, or the store closed. A successor shares it
+	*material // a successor shares it
 }
 
 // material is the part of a key that is secret: the cipher holds it. Two pointers stand before the
 // bytes, one to here and one from here, because fmt prints what a struct holds
 // where it may not call methods, and with a verb that does not fit it follows
 // one pointer.
-type material struct{ aead cipher.AEAD }
-
-// slab is memory for some keys, which are wiped when the collector finds that nobody has any of them.
-type slab struct {
-	keys      [slabKeys]Key
-	materials [slabKeys]material
-	used      int
-	ciphers   *[slabKeys]cipher.AEAD // what there is to wipe
+type material struct {
+	aead cipher.AEAD
+	gone bool // it was wiped; the store's lock guards it
 }
 
-const slabKeys = 16
-
-// newKey makes the key of an entry. The secret is wiped: the key's copy is wiped when it is destroyed, or when
-// it is collected. The lock is held.
+// newKey makes the key of an entry. The secret is wiped: the key's copy is wiped when the key is destroyed, when
+// it was not used lately, and by Close.
 func (s *Store) newKey(n uint32, id causal.KeyID, secret *[KeySize]byte) *Key {
 	aead, err := chacha20poly1305.NewX(secret[:])
 	if err != nil {
 		panic(err) // the secret has the right length
 	}
 	clear(secret[:])
-	b := s.slab
-	if b == nil || b.used == slabKeys {
-		b = &slab{ciphers: new([slabKeys]cipher.AEAD)}
-		runtime.AddCleanup(b, func(ciphers *[slabKeys]cipher.AEAD) {
-			for _, c := range ciphers {
-				wipe(c)
-			}
-		}, b.ciphers)
-		s.slab = b
-	}
-	k, m := &b.keys[b.used], &b.materials[b.used]
-	b.ciphers[b.used] = aead
-	b.used++
-	m.aead = aead
-	*k = Key{s: s, n: n, id: id, material: m}
-	return k
+	both := &struct {
+		key      Key
+		material material
+	}{}
+	both.material.aead = aead
+	both.key = Key{s: s, n: n, id: id, material: &both.material}
+	return &both.key
 }
 
-func (m *material) wipe() { wipe(m.aead) }
+// wipe forgets the key's bytes. The store's lock is held.
+func (m *material) wipe() {
+	wipe(m.aead)
+	m.gone = true
+}
 
 // ID is what every ciphertext under the key names.
 func (k *Key) ID() causal.KeyID { return k.id }
@@ -101,14 +88,15 @@ func (k *Key) NewNonce() (nonce [NonceSize]byte) {
 // the associated data may overlap the room that the result takes behind dst; the
 // associated data may be what dst holds already.
 //
-// When the key was destroyed the error is ErrShredded and the result nil.
+// When the key was destroyed the error is ErrShredded and the result nil. A key that was not used lately is read
+// from the keyset again, and its error may be that of reading it.
 func (k *Key) Seal(dst, plaintext, aad []byte, nonce *[NonceSize]byte) ([]byte, error) {
-	k.s.mu.RLock() // so that nothing is wiped meanwhile
-	defer k.s.mu.RUnlock()
-	if err := k.usable(); err != nil {
+	held, err := k.hold()
+	if err != nil {
 		return nil, k.wrap("seal", err)
 	}
-	return k.aead.Seal(dst, nonce[:], plaintext, aad), nil
+	defer k.s.mu.RUnlock()
+	return held.aead.Seal(dst, nonce[:], plaintext, aad), nil
 }
 
 // Open checks a ciphertext with its tag, appends the plaintext to dst and
@@ -119,12 +107,12 @@ func (k *Key) Seal(dst, plaintext, aad []byte, nonce *[NonceSize]byte) ([]byte, 
 // ErrShredded when the key was destroyed; the result is then nil, and what lies
 // behind dst may have been overwritten.
 func (k *Key) Open(dst, ciphertext, aad []byte, nonce *[NonceSize]byte) ([]byte, error) {
-	k.s.mu.RLock()
-	defer k.s.mu.RUnlock()
-	if err := k.usable(); err != nil {
+	held, err := k.hold()
+	if err != nil {
 		return nil, k.wrap("open", err)
 	}
-	plain, err := k.aead.Open(dst, nonce[:], ciphertext, aad)
+	defer k.s.mu.RUnlock()
+	plain, err := held.aead.Open(dst, nonce[:], ciphertext, aad)
 	if err != nil {
 		return nil, k.wrap("open", ErrTampered)
 	}
@@ -138,6 +126,25 @@ func (k *Key) wrap(op string, err error) error {
 	return fmt.Errorf("keystore: %s: key %s: %w", op, k.id, err)
 }
 
+// hold takes the store's lock for reading, so that nothing is wiped meanwhile, and returns the key with its bytes. They are
+// read again when they were wiped because others were used since. After an error the lock is not held.
+func (k *Key) hold() (*Key, error) {
+	for {
+		k.s.mu.RLock()
+		err := k.usable()
+		if err == nil && !k.gone {
+			return k, nil
+		}
+		k.s.mu.RUnlock()
+		if err == nil {
+			k, err = k.s.key(k.n)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
 // usable says why the key cannot be used. The store's lock is held, for reading at least.
 func (k *Key) usable() error {
 	switch {
@@ -149,25 +156,41 @@ func (k *Key) usable() error {
 	return nil
 }
 
-// destroy wipes the key. The store's lock is held.
-func (k *Key) destroy() {
-	if k.material != nil {
-		k.material.wipe()
-		k.material = nil
+// cipherType is what ciphers are, and secretBytes where they have their own copy of the key, for which they have no
+// method: offset and length. A cipher that is built otherwise than expected is left to the collector.
+var (
+	cipherType  = typeOfCipher()
+	secretBytes = bytesIn(cipherType)
+)
+
+func typeOfCipher() reflect.Type {
+	aead, err := chacha20poly1305.NewX(make([]byte, KeySize))
+	if err != nil {
+		panic(err) // the key has the right length
 	}
+	return reflect.TypeOf(aead)
 }
 
-// wipe overwrites the cipher's own copy of the key, for which it has no method.
-// A cipher that is built otherwise than expected is left to the collector.
+func bytesIn(t reflect.Type) (places [][2]uintptr) {
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	for f := range t.Elem().Fields() {
+		if f.Type.Kind() == reflect.Array && f.Type.Elem().Kind() == reflect.Uint8 {
+			places = append(places, [2]uintptr{f.Offset, f.Type.Size()})
+		}
+	}
+	return places
+}
+
+// wipe overwrites the cipher's copy of the key.
 func wipe(aead cipher.AEAD) {
-	p := reflect.ValueOf(aead)
-	if p.Kind() != reflect.Pointer || p.Elem().Kind() != reflect.Struct {
+	if reflect.TypeOf(aead) != cipherType {
 		return
 	}
-	for _, field := range p.Elem().Fields() {
-		if field.Kind() == reflect.Array && field.Type().Elem().Kind() == reflect.Uint8 {
-			clear(unsafe.Slice((*byte)(unsafe.Pointer(field.UnsafeAddr())), field.Len()))
-		}
+	p := reflect.ValueOf(aead).UnsafePointer()
+	for _, place := range secretBytes {
+		clear(unsafe.Slice((*byte)(unsafe.Add(p, place[0])), place[1]))
 	}
 }
 

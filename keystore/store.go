@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 
 	"batpak/causal"
@@ -61,7 +62,6 @@ type Store struct {
 	keys      table
 	fresh     map[uint32]*Key // keys that are not durable
 	opened    cache
-	slab      *slab // where the next key is made
 	spares    spares
 	coming    spares   // in the file, and in no durable state
 	taken     int      // spares since the last refill
@@ -92,7 +92,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	for _, kept := range []map[uint32]*Key{s.fresh, s.opened.young, s.opened.old} {
 		for _, k := range kept {
-			k.destroy()
+			k.wipe()
 		}
 	}
 	clear(s.spares)
@@ -306,40 +306,42 @@ func (s *Store) inMemory(n uint32) *Key {
 func (s *Store) open(n uint32, id causal.KeyID, at uint32) (*Key, error) {
 	s.mu.Lock()
 	old := s.opened.old[n]
+	if old != nil {
+		s.opened.put(n, old)
+	}
 	s.mu.Unlock()
-	var secret *[KeySize]byte
-	if old == nil {
-		var sealed [sealedSize]byte
-		off := recordOffset(uint64(at)) + sealedAt
-		if _, err := s.file.ReadAt(sealed[:], off); err != nil {
-			return nil, fmt.Errorf("keystore: read key %s: %w", id, err)
+	if old != nil {
+		return old, nil
+	}
+	var sealed [sealedSize]byte
+	off := recordOffset(uint64(at)) + sealedAt
+	if _, err := s.file.ReadAt(sealed[:], off); err != nil {
+		return nil, fmt.Errorf("keystore: read key %s: %w", id, err)
+	}
+	secret, ok := s.master.open(id, sealed[:])
+	if !ok {
+		s.mu.RLock()
+		gone := s.keys.at(n).state == dead
+		s.mu.RUnlock()
+		if gone { // meanwhile
+			return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrShredded)
 		}
-		var ok bool
-		if secret, ok = s.master.open(id, sealed[:]); !ok {
-			s.mu.RLock()
-			gone := s.keys.at(n).state == dead
-			s.mu.RUnlock()
-			if gone { // meanwhile
-				return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrShredded)
-			}
-			return nil, damaged(off, "key %s is not what was written", id)
-		}
+		return nil, damaged(off, "key %s is not what was written", id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.keys.at(n).state == dead {
-		if secret != nil {
-			clear(secret[:])
-		}
+		clear(secret[:])
 		return nil, fmt.Errorf("keystore: get: key %s: %w", id, ErrShredded)
 	}
+	if s.closed {
+		clear(secret[:])
+		return nil, fmt.Errorf("keystore: get: key %s: %w", id, os.ErrClosed)
+	}
 	k := s.opened.get(n)
-	switch {
-	case k == nil && old != nil:
-		k = old // dropped just now
-	case k == nil:
+	if k == nil {
 		k = s.newKey(n, id, secret)
-	case secret != nil:
+	} else { // another one was here meanwhile
 		clear(secret[:])
 	}
 	s.opened.put(n, k)
