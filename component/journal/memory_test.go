@@ -40,10 +40,9 @@ func heapPeak(do func()) uint64 {
 		}
 	}()
 	do()
-	peak = max(peak, inUse())
 	close(ended)
 	<-sampled
-	return peak - before
+	return max(peak, inUse()) - before
 }
 
 // A log may be larger than memory: what opens, reads, checks and walks it holds a small part of it at a time.
