@@ -124,13 +124,15 @@ func TestAnIndexFileAnswersAsTheMemoryDid(t *testing.T) {
 	}
 }
 
+var flipStep = 1 // each so many of the bytes are wrong once
+
 // Whichever byte of an index file is wrong, the file is refused or the answer is right.
 func TestAWrongByteOfAnIndexIsNoticed(t *testing.T) {
 	t.Parallel()
 	fsys, dir := fuzzDir(t)
 	s, mem := indexed(20)
 	good := mem.encode(s)
-	for off := range good {
+	for off := 0; off < len(good); off += flipStep {
 		b := bytes.Clone(good)
 		b[off] ^= 1 << (off % 8)
 		x, err := writeIndexFile(t, fsys, dir, s, b)

@@ -3,4 +3,4 @@
 package journal_test
 
 // The race detector takes ten times as long, and looks for something else.
-func init() { rotStep, underRace = 7, true }
+func init() { rotStep, underRace = 23, true }
