@@ -18,6 +18,7 @@ import (
 	"batpak/component"
 	"batpak/component/bench"
 	"batpak/component/journal"
+	"batpak/keystore"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -184,6 +185,11 @@ func TestProofsThatDoNotFitAreLeftOut(t *testing.T) {
 func BenchmarkSign(b *testing.B) {
 	key, _ := keyPair(b, 1)
 	takeTurns(b, "plain", "signed", func(*component.Config) {}, func(c *component.Config) { c.Signer = key })
+}
+
+// What sealing costs over NATS, under keys that exist.
+func BenchmarkSeal(b *testing.B) {
+	takeTurns(b, "plain", "sealed", func(*component.Config) {}, func(c *component.Config) { c.Seal = keystore.Entity })
 }
 
 // What it costs to publish heads, a hundred times as often as by default.
