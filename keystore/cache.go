@@ -17,7 +17,7 @@ func (c *cache) get(n uint32) *Key {
 // put keeps a key, which may be an old one.
 func (c *cache) put(n uint32, k *Key) {
 	if c.young == nil {
-		c.young = make(map[uint32]*Key, keptKeys)
+		c.young = make(map[uint32]*Key)
 	}
 	c.young[n] = k
 	if len(c.young) < keptKeys {

@@ -91,11 +91,7 @@ func (s *Store) create() error {
 	for i := range s.uncounted {
 		s.number(&s.uncounted[i], uint64(i))
 	}
-	for n := range s.keys.n {
-		if s.keys.at(n).state == spare {
-			s.spares.push(spareKey{n: n})
-		}
-	}
+	s.findSpares()
 	s.settle()
 	s.wipes = nil // a file that was just made has no key that was destroyed
 	s.wiped, s.lasting, s.firm = s.state.wiped, true, s.state.count

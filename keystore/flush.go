@@ -119,7 +119,11 @@ func (s *Store) flush(n int) error {
 		s.number(&records[i], s.placed+uint64(i))
 	}
 	s.placed += uint64(len(records))
-	s.uncounted = append(s.uncounted, records...)
+	if len(s.uncounted) == 0 {
+		s.uncounted = records
+	} else {
+		s.uncounted = append(s.uncounted, records...)
+	}
 	s.pending = append(make([]record, 0, len(records)), s.pending[len(records):]...)
 	for i := range minted {
 		if i%mintAtOnce == mintAtOnce-1 { // they are very many, and appends wait for the lock

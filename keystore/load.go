@@ -68,11 +68,7 @@ func loadFile(ctx context.Context, fsys faultfs.FS, f faultfs.File, g Granularit
 	}
 	s.keys, s.state, s.wiped, s.safe, s.seen, s.found = r.keys, r.state, r.state.wiped, r.state.seen, r.state.seen, true
 	s.placed, s.rolled, s.tail, s.broken, s.wipes = r.placed, r.rolled, r.tail, r.broken, r.wipes
-	for n := range s.keys.n {
-		if s.keys.at(n).state == spare {
-			s.spares.push(spareKey{n: n})
-		}
-	}
+	s.findSpares()
 	return s, nil
 }
 

@@ -38,3 +38,12 @@ func (s spares) forget(n uint32) {
 		}
 	}
 }
+
+// findSpares puts the keys of nobody into the reserve of a store that has none yet. Their bytes are in the file alone.
+func (s *Store) findSpares() {
+	for n := range s.keys.n {
+		if s.keys.at(n).state == spare {
+			s.spares.push(spareKey{n: n})
+		}
+	}
+}
