@@ -24,7 +24,7 @@ type Unfollowed struct {
 func (c *Client) Follow(ctx context.Context, g Graph, req codec.GraphRequest, journals []Journal) (Graph, []Unfollowed, error) {
 	f := follower{c: c, journals: journals, req: req, graph: g, place: places(g.Events), clients: make(map[causal.Lineage]*Client)}
 	f.graph.Events = g.Events[:len(g.Events):len(g.Events)]
-	f.steps = f.distances()
+	f.steps = g.distances()
 	for at := 0; at < len(f.graph.Events); at++ {
 		ev := &f.graph.Events[at]
 		for _, cause := range ev.Causes {
@@ -52,20 +52,20 @@ type follower struct {
 	lost     []Unfollowed
 }
 
-// distances is how far each event is from the first.
-func (f *follower) distances() []int {
-	near := make(map[causal.EventID][]causal.EventID)
-	for _, e := range f.graph.Edges {
+// distances is how far each event of a graph is from the first.
+func (g *Graph) distances() []int {
+	near, place := make(map[causal.EventID][]causal.EventID), places(g.Events)
+	for _, e := range g.Edges {
 		near[e.Cause] = append(near[e.Cause], e.Effect)
 		near[e.Effect] = append(near[e.Effect], e.Cause)
 	}
-	steps := make([]int, len(f.graph.Events))
-	seen := map[causal.EventID]bool{f.graph.Events[0].ID: true}
-	for queue := []causal.EventID{f.graph.Events[0].ID}; len(queue) > 0; queue = queue[1:] {
+	steps := make([]int, len(g.Events))
+	seen := map[causal.EventID]bool{g.Events[0].ID: true}
+	for queue := []causal.EventID{g.Events[0].ID}; len(queue) > 0; queue = queue[1:] {
 		for _, id := range near[queue[0]] {
 			if !seen[id] {
 				seen[id] = true
-				steps[f.place[id]] = steps[f.place[queue[0]]] + 1
+				steps[place[id]] = steps[place[queue[0]]] + 1
 				queue = append(queue, id)
 			}
 		}
@@ -99,8 +99,7 @@ func (f *follower) follow(ctx context.Context, effect causal.EventID, cause caus
 		f.lost = append(f.lost, Unfollowed{Effect: effect, Cause: cause, Err: err})
 		return nil
 	}
-	there := Graph{Events: page.Events, Edges: page.Edges}
-	far := (&follower{graph: there, place: places(there.Events)}).distances()
+	far := page.distances()
 	f.graph.More = f.graph.More || page.More
 	for i := range page.Events {
 		id := page.Events[i].ID

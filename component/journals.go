@@ -20,9 +20,9 @@ type Journal struct {
 	Prefix  string // of its subjects
 }
 
-// Journals asks every node on the client's connection which journal it serves, and returns what was said within wait, or until ctx
-// is done. It takes that long: nobody knows how many there are. Nothing is checked but that names and lineages are ones;
-// what a journal is shows in its events. The error is the connection's.
+// Journals asks every node on the client's connection which journal it serves, and returns what was said within wait, or
+// until ctx is done. It takes that long: nobody knows how many there are. Nothing is checked but that names and lineages
+// are ones; what a journal is shows in its events. The error is the connection's.
 func (c *Client) Journals(ctx context.Context, wait time.Duration) ([]Journal, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
