@@ -143,10 +143,15 @@ func (p plot) payload(seq uint64) []byte {
 }
 
 // generate makes the journal in a directory that has none.
-func (p plot) generate(ctx context.Context, dir string, bar *progressbar.ProgressBar) (err error) {
+func (p plot) generate(ctx context.Context, dir string, bar *progressbar.ProgressBar) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	return p.open(ctx, dir, func(j *journal.Journal) error { return p.fill(ctx, j, bar) })
+}
+
+// open opens a plot's journal for a function, and makes it when there is none.
+func (p plot) open(ctx context.Context, dir string, do func(j *journal.Journal) error) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -156,11 +161,15 @@ func (p plot) generate(ctx context.Context, dir string, bar *progressbar.Progres
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if e := j.Close(); err == nil {
-			err = e
-		}
-	}()
+	err = do(j)
+	if e := j.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// fill appends the events.
+func (p plot) fill(ctx context.Context, j *journal.Journal, bar *progressbar.ProgressBar) (err error) {
 	var before []codec.Receipt // of the last batch: its events are the causes of this one's
 	for seq := uint64(1); seq <= p.events; {
 		batch := &journal.Batch{Events: make([]journal.Append, 0, plotBatch)}

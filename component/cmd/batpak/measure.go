@@ -15,7 +15,6 @@ import (
 	"batpak/codec"
 	"batpak/component/bench"
 	"batpak/component/journal"
-	"batpak/faultfs"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -276,24 +275,6 @@ func (m *measuring) consume(ctx context.Context) error {
 		return err
 	}
 	return f.check(m.plot)
-}
-
-// open opens a plot's journal for a function.
-func (p plot) open(ctx context.Context, dir string, do func(j *journal.Journal) error) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	j, err := journal.Open(ctx, faultfs.Dir(root), journal.Options{Name: plotName})
-	if err != nil {
-		return err
-	}
-	err = do(j)
-	if e := j.Close(); err == nil {
-		err = e
-	}
-	return err
 }
 
 // resident is how many bytes of memory this process has, as the system says; 0 where it does not.
