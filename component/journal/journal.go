@@ -150,6 +150,9 @@ func (j *Journal) open(ctx context.Context) error {
 		successors: make(map[keystore.Scope]*successor),
 		lanes:      make(map[causal.Coordinate][]uint32),
 	}
+	if j.keys != nil {
+		j.seq.recent = make([]recentKey, recentKeys)
+	}
 	began := time.Now()
 	end, err := j.load(ctx)
 	if err != nil {

@@ -24,8 +24,8 @@ type sequencer struct {
 	keys       map[keyHash]uint64            // idempotency keys used after settled
 	successors map[keystore.Scope]*successor // keys of erased scopes that are being renewed, or were refused to be
 	lanes      map[causal.Coordinate][]uint32
-	flight     []*group              // handed to the committer and not come back, oldest first
-	recent     [recentKeys]recentKey // by a hash of the scope
+	flight     []*group    // handed to the committer and not come back, oldest first
+	recent     []recentKey // recentKeys of them, by a hash of the scope; none when nothing is sealed
 	seed       maphash.Seed
 	group      *group // being built
 	free       []*group
@@ -138,7 +138,7 @@ func (s *sequencer) settle(g *group) {
 	}
 	s.flight = s.flight[1:]
 	if g.erasure != nil {
-		clear(s.recent[:])
+		clear(s.recent)
 	}
 	for i := range g.events {
 		e := &g.events[i]
