@@ -48,13 +48,6 @@ type headEntry struct {
 }
 
 func (t *headTable) hash(s *causal.Stream) uint32 {
-	if t.shards[0].slots == nil {
-		t.seed = maphash.MakeSeed()
-		for i := range t.shards {
-			t.shards[i].slots = make([]uint64, 8)
-		}
-	}
-	// An entity alone tells most streams apart.
 	h := maphash.String(t.seed, s.Entity) ^ maphash.String(t.seed, s.Scope)*0x9e3779b97f4a7c15 ^ uint64(s.Lane)*0xff51afd7ed558ccd
 	h ^= h >> 32
 	h *= 0xd6e8feb86659fd93
@@ -105,6 +98,12 @@ func (t *headTable) get(s causal.Stream) causal.Head {
 
 // set notes where a stream stands. Its names have at most 65535 bytes each.
 func (t *headTable) set(s causal.Stream, h causal.Head) {
+	if t.chunks == nil {
+		t.seed = maphash.MakeSeed()
+		for i := range t.shards {
+			t.shards[i].slots = make([]uint64, 8)
+		}
+	}
 	hash := t.hash(&s)
 	slot := t.slot(hash, &s)
 	if *slot != 0 {
