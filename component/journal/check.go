@@ -27,7 +27,7 @@ func (j *Journal) check(b *Batch) (size int64, err error) {
 		}
 		size += int64(n + len(b.Key))
 	}
-	room := min(j.opts.SegmentBytes-segmentStart-segmentSlack, maxBatchBytes) - commitBody - frameHeader
+	room := min(segmentRoom(j.opts.SegmentBytes), maxBatchBytes) - commitBody - frameHeader
 	if j.signing != nil {
 		room -= int64(frameSize(signBody))
 	}

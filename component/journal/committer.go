@@ -143,7 +143,7 @@ func (c *committer) room(n int64) (*segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStorage, err)
 	}
-	if segmentStart+n+segmentSlack > c.prep.size { // check and fits see to it that this cannot be
+	if n > segmentRoom(c.prep.size) { // check and fits see to it that this cannot be
 		f.Close()
 		return nil, fmt.Errorf("journal: %w: a batch of %d bytes does not fit a segment", ErrStorage, n)
 	}

@@ -35,7 +35,7 @@ func (s *sequencer) keepDenial(r *request, err error) {
 	}
 	g, dropped := s.group, s.denials.dropped
 	s.denials.dropped++
-	if segmentStart+g.diskSize()+denialRoom+segmentSlack > s.j.opts.SegmentBytes || !s.denials.take(s.j.clock.Now(), s.j.opts.KeepDenials) {
+	if g.diskSize()+denialRoom > segmentRoom(s.j.opts.SegmentBytes) || !s.denials.take(s.j.clock.Now(), s.j.opts.KeepDenials) {
 		return
 	}
 	a := &r.batch.Events[0]

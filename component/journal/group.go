@@ -76,7 +76,7 @@ func (g *group) full() bool { return len(g.buf) >= groupBytes || len(g.events) >
 // fits says whether a request of at most n bytes can still go into the group, which must fit a
 // segment of size bytes as a whole.
 func (g *group) fits(n, size int64) bool {
-	return len(g.reqs) == 0 || segmentStart+g.diskSize()+n+segmentSlack <= size
+	return len(g.reqs) == 0 || g.diskSize()+n <= segmentRoom(size)
 }
 
 // diskSize is what the group takes in a segment.

@@ -30,6 +30,9 @@ const (
 	segmentSlack  = frameHeader + segmentTail // bytes that groups leave free, for a mark
 )
 
+// segmentRoom is how many bytes the groups of a segment of so many bytes may take together.
+func segmentRoom(size int64) int64 { return size - segmentStart - segmentSlack }
+
 // segment is one file of the log. Everything up to end is frames.
 type segment struct {
 	name  string // within the journal's directory
