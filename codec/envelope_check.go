@@ -26,8 +26,8 @@ func CheckEnvelope(b []byte, l *Link) error {
 	if len(b) > math.MaxInt32 {
 		d.fail(0, "is longer than 2 GiB")
 	}
-	var ev, none causal.Event
-	d.event(&ev, &none)
+	var ev causal.Event
+	d.event(&ev, &noEvent)
 	if d.err != nil {
 		return d.failure()
 	}
@@ -35,3 +35,6 @@ func CheckEnvelope(b []byte, l *Link) error {
 		Version: ev.Version, Prev: ev.Prev, Hash: causal.HashEnvelope(b)}
 	return nil
 }
+
+// noEvent is for who has no event to take strings from.
+var noEvent causal.Event

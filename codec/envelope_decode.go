@@ -42,6 +42,7 @@ type envelopeReader struct {
 	reader
 	left int    // keys that are still to come
 	key  string // the key being read
+	word uint64 // what look saw
 
 	// bare: everything is checked, and nothing is copied. The event gets no strings, causes, meta, gates and
 	// Enc; scope and entity are here, as bytes.
@@ -72,44 +73,53 @@ func (d *envelopeReader) event(ev, old *causal.Event) {
 	d.need(keySeq)
 	ev.Seq = d.uint(1, math.MaxUint64)
 	d.coordinate(&ev.Coordinate, old.Coordinate)
-	if d.has(keyLane) {
+	if d.look(); d.has(keyLane) {
 		ev.Lane = uint32(d.uint(1, math.MaxUint32))
 	}
 	d.need(keyVersion)
 	ev.Version = d.uint(1, math.MaxUint64)
 	d.need(keyKind)
 	ev.Kind = causal.Kind(d.uint(0, math.MaxUint16))
-	if d.has(keySchema) {
+	if d.look(); d.has(keySchema) {
 		ev.Schema = d.uint(1, math.MaxUint64)
 	}
 	d.need(keyTime)
 	ev.Time.Millis = d.uint(0, math.MaxUint64)
-	if d.has(keyTick) {
+	if d.look(); d.has(keyTick) {
 		ev.Time.Tick = uint16(d.uint(1, math.MaxUint16))
+		d.look()
 	}
 	if d.has(keyCauses) {
 		ev.Causes = d.causes()
+		d.look()
 	}
 	if d.has(keyCorr) {
 		d.bytes(ev.Correlation[:])
+		d.look()
 	}
 	if d.has(keySubject) {
 		ev.Subject = d.name(old.Subject)
+		d.look()
 	}
 	if d.has(keyKey) {
 		ev.Key = d.name(old.Key)
+		d.look()
 	}
 	if d.has(keyMeta) {
 		ev.Meta = d.meta()
+		d.look()
 	}
 	if d.has(keyGates) {
 		ev.Gates = d.gates(old.Gates)
+		d.look()
 	}
 	if d.has(keyBatch) {
 		ev.Batch = d.batch()
+		d.look()
 	}
 	if d.has(keyPrev) {
 		d.bytes(ev.Prev[:])
+		d.look()
 	}
 	if d.err == nil && (ev.Version == 1) != ev.Prev.IsZero() {
 		d.key = "prev"
@@ -171,19 +181,18 @@ func newKeyword(name string) *keyword {
 	return &keyword{name, binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(mask[:])}
 }
 
-// has says whether the next key is this one, and if so passes over it.
-func (d *envelopeReader) has(k *keyword) bool {
-	return d.peek()&k.mask == k.want && d.pass(k)
-}
+// has says whether the key that look saw is this one, and if so passes over it.
+func (d *envelopeReader) has(k *keyword) bool { return d.word&k.mask == k.want && d.pass(k) }
 
-// peek is the next 8 bytes, with zeros behind the last one.
-func (d *envelopeReader) peek() uint64 {
+// look sees the next 8 bytes, with zeros behind the last one.
+func (d *envelopeReader) look() {
 	if len(d.b)-d.off >= 8 {
-		return binary.LittleEndian.Uint64(d.b[d.off:])
+		d.word = binary.LittleEndian.Uint64(d.b[d.off:])
+		return
 	}
 	var b [8]byte
 	copy(b[:], d.b[d.off:])
-	return binary.LittleEndian.Uint64(b[:])
+	d.word = binary.LittleEndian.Uint64(b[:])
 }
 
 func (d *envelopeReader) pass(k *keyword) bool {
@@ -197,7 +206,7 @@ func (d *envelopeReader) pass(k *keyword) bool {
 }
 
 func (d *envelopeReader) need(k *keyword) {
-	if d.err == nil && !d.has(k) {
+	if d.look(); d.err == nil && !d.has(k) {
 		d.key = k.name
 		d.fail(d.off, "is missing here")
 	}
@@ -246,14 +255,21 @@ func (d *envelopeReader) uint(least, most uint64) uint64 {
 	return n
 }
 
+// bin reads a bin of any size.
+func (d *envelopeReader) bin() []byte {
+	if p := d.b[d.off:]; len(p) >= 2 && p[0] == 0xc4 && len(p)-2 >= int(p[1]) {
+		n := 2 + int(p[1])
+		d.off += n
+		return p[2:n:n]
+	}
+	return d.take(d.length(classBin, math.MaxInt32))
+}
+
 // bytes reads a bin of exactly len(dst) bytes, not all of them zero.
 func (d *envelopeReader) bytes(dst []byte) {
 	start := d.off
-	var b []byte
-	if p := d.b[start:]; len(dst) < 0x100 && len(p) >= 2+len(dst) && p[0] == 0xc4 && int(p[1]) == len(dst) {
-		b = p[2 : 2+len(dst)]
-		d.off += 2 + len(dst)
-	} else if b = d.take(d.length(classBin, math.MaxInt32)); d.err == nil && len(b) != len(dst) {
+	b := d.bin()
+	if d.err == nil && len(b) != len(dst) {
 		d.fail(start, "has the wrong size")
 		return
 	}
@@ -268,18 +284,21 @@ func (d *envelopeReader) bytes(dst []byte) {
 
 func (d *envelopeReader) text() []byte {
 	start := d.off
-	var s []byte
-	if p := d.b[start:]; len(p) > 0 && p[0]&0xe0 == 0xa0 && len(p) > int(p[0]&0x1f) {
-		d.off += 1 + int(p[0]&0x1f)
-		s = p[1 : 1+p[0]&0x1f]
-	} else {
-		s = d.take(d.length(classStr, math.MaxInt32))
-	}
+	s := d.raw()
 	if !utf8.Valid(s) {
 		d.fail(start, "is not UTF-8")
 		return nil
 	}
 	return s
+}
+
+// raw is text of which only the length was checked.
+func (d *envelopeReader) raw() []byte {
+	if p := d.b[d.off:]; len(p) > 0 && p[0]&0xe0 == 0xa0 && len(p) > int(p[0]&0x1f) {
+		d.off += 1 + int(p[0]&0x1f)
+		return p[1 : 1+p[0]&0x1f]
+	}
+	return d.take(d.length(classStr, math.MaxInt32))
 }
 
 // name reads a string of 1 to causal.MaxName bytes; old is returned when it is the same.
@@ -299,21 +318,25 @@ func (d *envelopeReader) name(old string) string {
 // coordinate reads the keys scope and entity. When they are new, one copy holds both.
 func (d *envelopeReader) coordinate(c *causal.Coordinate, old causal.Coordinate) {
 	d.need(keyScope)
-	scope := d.text()
+	scope := d.raw()
 	start := d.off - len(scope)
 	d.need(keyEntity)
-	entity := d.text()
+	entity := d.raw()
 	if d.err != nil {
 		return
 	}
+	plain := plainName(scope) && plainName(entity)
 	if d.bare {
-		if d.scope, d.entity = scope, entity; plainName(scope) && plainName(entity) {
+		if d.scope, d.entity = scope, entity; plain {
 			return
 		}
 	}
 	if *c = old; string(scope) != old.Scope || string(entity) != old.Entity {
 		both := string(d.b[start:d.off])
 		*c = causal.Coordinate{Scope: both[:len(scope)], Entity: both[len(both)-len(entity):]}
+	}
+	if plain {
+		return
 	}
 	if err := c.Validate(); err != nil {
 		d.fail(start, err.Error())
@@ -347,7 +370,7 @@ func (d *envelopeReader) causes() []causal.Cause {
 	for range n {
 		at := d.off
 		var c causal.Cause
-		if !causeOf(&c, d.take(d.length(classBin, math.MaxInt32))) {
+		if !causeOf(&c, d.bin()) {
 			d.fail(at, "a cause is 16 or 32 bytes and not zero")
 			return nil
 		}
@@ -463,7 +486,7 @@ func (d *envelopeReader) enc(e *causal.Enc) {
 	d.need(keyNonce)
 	// A nonce of zeros is as good as any other, so its bytes are not looked at.
 	at := d.off
-	nonce := d.take(d.length(classBin, math.MaxInt32))
+	nonce := d.bin()
 	if copy(e.Nonce[:], nonce) != len(e.Nonce) || len(nonce) != len(e.Nonce) {
 		d.fail(at, "has the wrong size")
 	}
@@ -471,7 +494,7 @@ func (d *envelopeReader) enc(e *causal.Enc) {
 
 // data reads the payload, which must be the last thing in the envelope.
 func (d *envelopeReader) data(sealed bool) []byte {
-	data := d.take(d.length(classBin, math.MaxInt32))
+	data := d.bin()
 	start := d.off - len(data)
 	switch {
 	case d.err != nil:

@@ -210,11 +210,38 @@ func (r *reader) str() []byte {
 	return s
 }
 
+// fixedSizes is how many bytes a value takes that starts with a byte, where that byte alone says so; else 0.
+var fixedSizes = func() (sizes [256]uint8) {
+	for c := range sizes {
+		if c <= 0x7f || c >= 0xe0 {
+			sizes[c] = 1
+		}
+	}
+	for c, n := range map[byte]uint8{
+		0xc0: 1, 0xc2: 1, 0xc3: 1, 0xca: 5, 0xcb: 9, 0xcc: 2, 0xcd: 3, 0xce: 5, 0xcf: 9, 0xd0: 2, 0xd1: 3, 0xd2: 5, 0xd3: 9,
+		0xd4: 3, 0xd5: 4, 0xd6: 6, 0xd7: 10, 0xd8: 18,
+	} {
+		sizes[c] = n
+	}
+	return sizes
+}()
+
 // skip passes over one value, whatever it is, and checks all of it: every length against the
 // bytes that are left, every string for UTF-8, and that arrays and maps are nested at most
 // limit deep. It returns how deep they are: 0 for a value that is neither.
 func (r *reader) skip(limit int) (depth int) {
 	start := r.off
+	if start < len(r.b) { // what most values are, at once
+		c, left := r.b[start], len(r.b)-start
+		if n := int(fixedSizes[c]); n > 0 && n <= left {
+			r.off += n
+			return 0
+		}
+		if n := 1 + int(c&0x1f); c&0xe0 == 0xa0 && n <= left && utf8.Valid(r.b[start+1:start+n]) {
+			r.off += n
+			return 0
+		}
+	}
 	h := r.head()
 	switch h.class {
 	case classStr:
@@ -231,13 +258,34 @@ func (r *reader) skip(limit int) (depth int) {
 	return 0
 }
 
-// skipElements passes over the n elements of an array or map that starts at byte start. It
-// keeps its own stack, so nesting costs no goroutine stack.
+// skipElements passes over the n elements of an array or map that starts at byte start. Most have no arrays and maps
+// in them.
 func (r *reader) skipElements(start int, n uint64, limit int) (depth int) {
 	if limit < 1 {
 		r.fail(start, tooDeep)
 		return 0
 	}
+	for ; n > 0 && r.err == nil; n-- {
+		if r.nests() {
+			return r.skipNested(n, limit)
+		}
+		r.skip(0)
+	}
+	return 1
+}
+
+// nests says whether an array or a map is next.
+func (r *reader) nests() bool {
+	if r.off >= len(r.b) {
+		return false
+	}
+	c := r.b[r.off]
+	return c&0xe0 == 0x80 || c&0xfc == 0xdc
+}
+
+// skipNested passes over the last n elements of an array or map. It keeps its own stack, so nesting costs no goroutine
+// stack.
+func (r *reader) skipNested(n uint64, limit int) (depth int) {
 	// pending[i] is how many elements of the container at depth i are still to come. Claims
 	// cost nothing here: what a container claims must be walked over, and is there or is not.
 	var pending [maxBodyDepth]uint32
@@ -250,30 +298,21 @@ func (r *reader) skipElements(start int, n uint64, limit int) (depth int) {
 			continue
 		}
 		pending[level]--
-		at := r.off
-		h := r.head()
-		switch h.class {
-		case classStr:
-			if !utf8.Valid(r.take(h.n)) {
-				r.fail(at, "is not UTF-8")
-			}
-			continue
-		case classBin, classExt:
-			r.take(h.n)
-			continue
-		case classArray:
-			n = h.n
-		case classMap:
-			n = 2 * h.n
-		default:
+		if !r.nests() {
+			r.skip(0)
 			continue
 		}
+		at := r.off
+		h := r.head()
 		if level+1 >= limit {
 			r.fail(at, tooDeep)
 			return 0
 		}
+		if h.class == classMap {
+			h.n *= 2
+		}
 		level++
-		pending[level] = uint32(n)
+		pending[level] = uint32(h.n)
 		depth = max(depth, level+1)
 	}
 	return depth

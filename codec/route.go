@@ -36,14 +36,17 @@ func DecodeRoute(envelope []byte) (Route, error) {
 	rt.Scope = d.text()
 	d.need(keyEntity)
 	rt.Entity = d.text()
-	if d.has(keyLane) {
+	if d.look(); d.has(keyLane) {
 		d.skip(0)
 	}
 	d.need(keyVersion)
 	d.skip(0)
 	d.need(keyKind)
 	rt.Kind = causal.Kind(d.uint(0, math.MaxUint16))
-	for d.left > 0 && d.err == nil && !d.has(keyData) {
+	for d.left > 0 && d.err == nil {
+		if d.look(); d.has(keyData) {
+			break
+		}
 		if d.has(keyMeta) {
 			rt.Traceparent = d.traceparent()
 			break

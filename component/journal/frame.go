@@ -74,10 +74,7 @@ func frameCRC(b []byte, salt uint32) uint32 {
 // parseFrame reads the header at the start of b, of which room bytes are in the segment. It
 // reports false for what cannot be a frame; the checksum is still to be checked.
 func parseFrame(b []byte, room int64, salt uint32) (f frame, ok bool) {
-	f.length = binary.LittleEndian.Uint32(b[0:])
-	f.crc = binary.LittleEndian.Uint32(b[4:])
-	f.synced = binary.LittleEndian.Uint32(b[8:])
-	f.epoch, f.typ = b[12], b[13]
+	f = readFrame(b)
 	switch {
 	case binary.LittleEndian.Uint16(b[14:]) != headerCheck(b, salt), f.length > maxBody, int64(frameSize(int(f.length))) > room:
 		return f, false
@@ -91,6 +88,17 @@ func parseFrame(b []byte, room int64, salt uint32) (f frame, ok bool) {
 		return f, f.length == signBody
 	}
 	return f, false
+}
+
+// readFrame reads a header that parseFrame has found good.
+func readFrame(b []byte) frame {
+	return frame{
+		length: binary.LittleEndian.Uint32(b[0:]),
+		crc:    binary.LittleEndian.Uint32(b[4:]),
+		synced: binary.LittleEndian.Uint32(b[8:]),
+		epoch:  b[12],
+		typ:    b[13],
+	}
 }
 
 // commit is a commit frame's body.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"sync"
 
 	"batpak/causal"
@@ -13,7 +14,7 @@ import (
 )
 
 const (
-	pieceBytes = 512 << 10 // of log that are checked at a time, unless a group is larger
+	pieceBytes = 128 << 10 // of log that are checked at a time, unless a group is larger
 	keptPiece  = 8 << 20   // bytes of the largest piece whose memory is kept
 )
 
@@ -187,7 +188,7 @@ func (c *checker) check(p *piece) {
 		off := p.off + int64(at)
 		first := p.first + uint64(group)
 		seq := p.first + uint64(len(p.links))
-		f, _ := parseFrame(p.buf[at:], s.size-off, s.crc)
+		f := readFrame(p.buf[at:])
 		body := p.buf[at+frameHeader:][:f.length]
 		if frameCRC(p.buf[at:at+frameHeader+len(body)], s.crc) != f.crc {
 			p.fail(finding(seq, s.damage(off, seq, "frame checksum mismatch")))
@@ -239,8 +240,12 @@ func (p *piece) fail(err error) {
 
 // event checks an envelope by itself.
 func (c *checker) event(p *piece, seq uint64, envelope []byte) error {
-	var l codec.Link
-	switch err := codec.CheckEnvelope(envelope, &l); {
+	n := len(p.links)
+	if n == cap(p.links) {
+		p.links = slices.Grow(p.links, 1)
+	}
+	l := &p.links[:n+1][n]
+	switch err := codec.CheckEnvelope(envelope, l); {
 	case err != nil:
 		return &VerifyError{Seq: seq, Reason: err.Error()}
 	case l.Seq != seq:
@@ -248,7 +253,7 @@ func (c *checker) event(p *piece, seq uint64, envelope []byte) error {
 	case l.Lineage != c.lineage:
 		return &VerifyError{Seq: seq, Reason: fmt.Sprintf("the envelope is of lineage %s", l.Lineage)}
 	}
-	p.links = append(p.links, l)
+	p.links = p.links[:n+1]
 	return nil
 }
 
