@@ -181,10 +181,19 @@ func TestProofsThatDoNotFitAreLeftOut(t *testing.T) {
 	}
 }
 
-// What signing costs over NATS, receipts with their proofs included.
+// What signing costs over NATS, receipts with their proofs included: of a node as it is by default, which publishes its
+// events onward, and of one that does not.
 func BenchmarkSign(b *testing.B) {
 	key, _ := keyPair(b, 1)
-	takeTurns(b, "plain", "signed", func(*component.Config) {}, func(c *component.Config) { c.Signer = key })
+	for _, node := range []struct {
+		name   string
+		onward component.Onward
+	}{{"onward", component.OnwardJetStream}, {"alone", component.OnwardNone}} {
+		b.Run(node.name, func(b *testing.B) {
+			plain := func(c *component.Config) { c.Onward = node.onward }
+			takeTurns(b, "plain", "signed", plain, func(c *component.Config) { plain(c); c.Signer = key })
+		})
+	}
 }
 
 // What sealing costs over NATS, under keys that exist.
@@ -204,6 +213,7 @@ func takeTurns(b *testing.B, one, other string, tweakOne, tweakOther func(*compo
 	url := startServer(b)
 	const turns, count = 40, 6_000
 	rates := map[string][]float64{}
+	caughtUp := map[string]func(){}
 	requests := map[string]bench.Requests{}
 	conns, err := bench.Connect(url, 4)
 	if err != nil {
@@ -225,6 +235,11 @@ func takeTurns(b *testing.B, one, other string, tweakOne, tweakOther func(*compo
 			b.Fatal(err)
 		}
 		defer node.Close()
+		caughtUp[name] = func() {
+			for s := node.Status(); cfg.Onward == component.OnwardJetStream && s.Published < s.Head; s = node.Status() {
+				time.Sleep(time.Millisecond)
+			}
+		}
 		requests[name] = bench.Requests{Conns: conns, Next: func(slot int, n uint64) (string, []byte) {
 			return fmt.Sprintf("batpak.%s.append.shop.order-%d", name, (uint64(slot)+n*7)%1000), request
 		}}
@@ -239,6 +254,7 @@ func takeTurns(b *testing.B, one, other string, tweakOne, tweakOther func(*compo
 			b.Fatal(err, row.Err)
 		}
 		rates[name] = append(rates[name], row.OpsPerS)
+		caughtUp[name]() // what is left to publish is not for the other's turn
 	}
 	shares := make([]float64, turns)
 	for i := range shares {
