@@ -163,3 +163,24 @@ func TestLogIsLargerThanMemory(t *testing.T) {
 		t.Logf("%s: %d KiB", c.name, held>>10)
 	}
 }
+
+// The memory of what is read and decoded is used again: it does not grow with the log.
+func TestReplayHoldsAFewPieces(t *testing.T) {
+	j := openDir(t, tempDir(t), journal.Options{Name: "long"})
+	b := &journal.Batch{}
+	for range 100 {
+		b.Events = append(b.Events, large("e", 2000))
+	}
+	for range 200 {
+		mustAppend(t, j, b)
+	}
+	pieces := uint64(runtime.GOMAXPROCS(0) + 2)
+	peak := heapPeak(func() {
+		if _, err := j.Replay(context.Background(), 0, func(*causal.Event) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	if most := pieces * 2 << 20; peak > most {
+		t.Errorf("%d bytes were in use for a log of %d, want at most %d", peak, j.Stats().Bytes, most)
+	}
+}

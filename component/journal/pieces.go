@@ -13,6 +13,7 @@ import (
 
 const (
 	pieceBytes = 512 << 10 // of log that are looked at together, unless a group is larger
+	lonePiece  = 32 << 10  // bytes that a piece has before it is worth passing on
 	keptPiece  = 8 << 20   // bytes of the largest piece whose memory is kept
 )
 
@@ -58,9 +59,13 @@ type cutter struct {
 }
 
 // run passes the pieces from a goroutine that cuts them, through workers that look at each by itself, to join, in
-// order and in the caller's goroutine. worker gives what one worker does. The first error of join, which is
-// returned, and the end of ctx end the others; they have ended when run returns, also when join panics.
+// order and in the caller's goroutine. worker gives what one worker does. The first pieces are not passed on. The first
+// error of join, which is returned, and the end of ctx end the others; they have ended when run returns, also when
+// join panics.
 func (c *cutter) run(ctx context.Context, workers int, worker func() func(*piece), join func(*piece) error) error {
+	if more, err := c.runAlone(ctx, worker(), join); err != nil || !more {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	free := make(chan *piece, workers+2) // bounds the memory
 	for range cap(free) {
@@ -113,6 +118,20 @@ func (c *cutter) run(ctx context.Context, workers int, worker func() func(*piece
 		free <- p
 	}
 	return ctx.Err()
+}
+
+// runAlone takes the first pieces, which are small, without other goroutines. It says whether there are more.
+func (c *cutter) runAlone(ctx context.Context, look func(*piece), join func(*piece) error) (more bool, err error) {
+	p := pieces.Get().(*piece)
+	defer p.release()
+	for more = true; more && err == nil && c.size < lonePiece; {
+		if err = ctx.Err(); err == nil {
+			more = c.next(p)
+			look(p)
+			err = join(p)
+		}
+	}
+	return more, err
 }
 
 // next fills a piece, and says whether there are more.
@@ -175,11 +194,12 @@ func (c *cutter) fill(p *piece) error {
 			c.seq, whole, events = c.seq+events, at, 0
 		}
 	}
-	c.rest = append(c.rest, p.buf[whole:]...)
+	rest := p.buf[whole:]
 	c.off += int64(whole)
 	p.buf = p.buf[:whole]
 	switch {
 	case c.seq <= c.last:
+		c.rest = append(c.rest, rest...)
 	case c.seq-1 > c.last && c.last < c.to:
 		return finding(c.last+1, c.s.damage(c.off, c.last+1, "a group goes on behind event %d, the last of the segment", c.last))
 	default:
