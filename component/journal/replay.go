@@ -19,11 +19,11 @@ import (
 //
 // An error of visit ends it and is returned as it is. Bytes that are not what was written are a *DamageError, and
 // an envelope that is not one, or of another event, is too: visit has got every event before that. When ctx ends, no
-// event is visited any more, and its error is returned.
+// event is visited any more, and its error is returned. Of a closed journal it is ErrClosed.
 //
 // It takes memory for two pieces of the log more than there are cores: half a megabyte each, or the largest event, and
-// about as much again for what is decoded of it, or some times as much when events are very small. Where little
-// is left to read, pieces are small.
+// about as much again for what is decoded of it, or twice as much when events are very small. The first pieces are
+// smaller and take no other goroutine, so a few events cost little more than by Scan.
 func (j *Journal) Replay(ctx context.Context, after uint64, visit func(ev *causal.Event) error) (last uint64, err error) {
 	last = after
 	c := cutter{j: j, seq: after + 1, to: j.Visible(), split: true}
@@ -40,13 +40,13 @@ func (j *Journal) Replay(ctx context.Context, after uint64, visit func(ev *causa
 			}
 			last++
 		}
-		return j.unreadable(p.err)
+		return j.scanError(p.err)
 	})
 	return last, err
 }
 
-// unreadable is why a piece has no more events: its damage alone, or what it was read with.
-func (j *Journal) unreadable(err error) error {
+// scanError is what Scan says of what ended a piece: of damage, the damage alone.
+func (j *Journal) scanError(err error) error {
 	var d *DamageError
 	if errors.As(err, &d) {
 		return d
