@@ -133,6 +133,10 @@ func TestLogIsLargerThanMemory(t *testing.T) {
 			_, err = j.Scan(ctx, 0, 1<<40, func(uint64, []byte) error { n++; return nil })
 			return n, err
 		}},
+		{"replay", events, func() (n int, err error) {
+			_, err = j.Replay(ctx, 0, func(*causal.Event) error { n++; return nil })
+			return n, err
+		}},
 		{"verify", events, func() (int, error) {
 			v, err := j.Verify(ctx, 0, 0)
 			return int(v.Checked), err
