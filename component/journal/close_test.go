@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"batpak/causal"
 	"batpak/codec"
 	"batpak/component/journal"
 	"batpak/faultfs"
@@ -109,6 +110,10 @@ func TestAClosedJournalSaysSo(t *testing.T) {
 				return err
 			}
 			return nil
+		},
+		"replay": func() error {
+			_, err := j.Replay(context.Background(), 0, func(*causal.Event) error { return nil })
+			return err
 		},
 		"verify": func() error { _, err := j.Verify(context.Background(), 0, 0); return err },
 	} {

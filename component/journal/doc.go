@@ -43,6 +43,15 @@
 // in a keyset that was put back from a backup, the checkpoint is not used and the whole log is read. What
 // Open has destroyed is durable before the journal is handed out, and after the log is.
 //
+// # Reading
+//
+//	Get, GetSeq     one event, by its id or sequence
+//	StreamEvents    a stream, from a version on
+//	Read, Events    what a selection takes, by pages or one by one
+//	Graph, Walk     what an event came from, and what came of it
+//	Scan            the log's envelopes as they are, by one goroutine
+//	Replay          the log's events, decoded by all cores: to fold much of it
+//
 // # The graph
 //
 // An event names its causes, and the index knows which events name a cause: Graph goes both ways by it, and
@@ -333,5 +342,6 @@
 // key), at most 2 MiB of hashes for the history once it was asked for, and the index of the open segment (about 60 bytes
 // an event, 8 a cause, and as much again when somebody reads by anything but sequence and id). Sealed segments answer
 // from their files, a block of 4096 bytes at a time. While Verify runs, it has a head of each stream in its range of
-// its own, and pieces of half a megabyte and a group of the log, two more than it has workers.
+// its own, and pieces of 128 KiB and a group of the log, two more than it has workers. Replay has as many
+// pieces, of 128 KiB alone, with what is decoded of them.
 package journal

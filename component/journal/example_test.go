@@ -129,6 +129,51 @@ func ExampleJournal_Append_batch() {
 	// sequence 2 version 1 duplicate true
 }
 
+// What was appended is folded from the log.
+func ExampleJournal_Replay() {
+	dir, err := os.MkdirTemp("", "journal")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer root.Close()
+	ctx := context.Background()
+	j, err := journal.Open(ctx, faultfs.Dir(root), journal.Options{Name: "accounts", SegmentBytes: 1 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer j.Close()
+
+	balance := map[string]int{}
+	fold := func(ev *causal.Event) error {
+		balance[ev.Entity] += int(int8(ev.Data[0])) // the string may be kept, Data may not
+		return nil
+	}
+	move := func(entity string, cents int8) {
+		_, err := j.Append(ctx, &journal.Batch{Events: []journal.Append{
+			{Coordinate: causal.Coordinate{Scope: "bank", Entity: entity}, Kind: 0x1001, Data: cent(cents)},
+		}})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	move("account-7", 20)
+	move("account-8", 5)
+	last, err := j.Replay(ctx, 0, fold)
+	fmt.Println("up to", last, balance, err)
+
+	move("account-7", -15)
+	last, err = j.Replay(ctx, last, fold) // goes on where it ended
+	fmt.Println("up to", last, balance, err)
+	// Output:
+	// up to 2 map[account-7:20 account-8:5] <nil>
+	// up to 3 map[account-7:5 account-8:5] <nil>
+}
+
 // A backup is taken while the journal is written, and restored into a new folder.
 func ExampleBackup() {
 	var roots []faultfs.FS

@@ -160,6 +160,15 @@ func audit(j *journal.Journal) ([]causal.Event, error) {
 	if last < head || uint64(len(events)) != last {
 		return nil, fmt.Errorf("scan of %d events ended at %d with %d", head, last, len(events))
 	}
+	again, err := j.Replay(ctx, 0, func(ev *causal.Event) error {
+		if ev.Seq <= last && (ev.Hash != events[ev.Seq-1].Hash || ev.ID != events[ev.Seq-1].ID) {
+			return fmt.Errorf("another event %d than the scan", ev.Seq)
+		}
+		return nil
+	})
+	if err != nil || again < last {
+		return nil, fmt.Errorf("replay to %d of %d: %w", again, last, err)
+	}
 	v, err := j.Verify(ctx, 0, 0)
 	if err != nil {
 		return nil, fmt.Errorf("verify: %w", err)

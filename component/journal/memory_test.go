@@ -133,6 +133,10 @@ func TestLogIsLargerThanMemory(t *testing.T) {
 			_, err = j.Scan(ctx, 0, 1<<40, func(uint64, []byte) error { n++; return nil })
 			return n, err
 		}},
+		{"replay", events, func() (n int, err error) {
+			_, err = j.Replay(ctx, 0, func(*causal.Event) error { n++; return nil })
+			return n, err
+		}},
 		{"verify", events, func() (int, error) {
 			v, err := j.Verify(ctx, 0, 0)
 			return int(v.Checked), err
@@ -161,5 +165,26 @@ func TestLogIsLargerThanMemory(t *testing.T) {
 			t.Errorf("%s: %d KiB of memory were held, of a log of %d", c.name, held>>10, events*size>>10)
 		}
 		t.Logf("%s: %d KiB", c.name, held>>10)
+	}
+}
+
+// The memory of what is read and decoded is used again: it does not grow with the log.
+func TestReplayHoldsAFewPieces(t *testing.T) {
+	j := openDir(t, tempDir(t), journal.Options{Name: "long"})
+	b := &journal.Batch{}
+	for range 100 {
+		b.Events = append(b.Events, large("e", 2000))
+	}
+	for range 200 {
+		mustAppend(t, j, b)
+	}
+	pieces := uint64(runtime.GOMAXPROCS(0) + 2)
+	peak := heapPeak(func() {
+		if _, err := j.Replay(context.Background(), 0, func(*causal.Event) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	if most := pieces * 2 << 20; peak > most {
+		t.Errorf("%d bytes were in use for a log of %d, want at most %d", peak, j.Stats().Bytes, most)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"batpak/causal"
 	"batpak/codec"
@@ -125,64 +124,17 @@ func (v *verifier) chainOf(l *codec.Link, hash uint64) *chained {
 	return c
 }
 
-// run passes pieces of the log from a goroutine that cuts it, through workers that check each for itself, to here, where
-// the chains are. The first error here ends the others, and it returns when they have ended.
+// run has workers check the range and joins what they find. It ends at the first error.
 func (v *verifier) run(ctx context.Context, o VerifyOptions) error {
-	ctx, cancel := context.WithCancel(ctx)
-	free := make(chan *piece, o.Workers+2) // bounds the memory
-	for range cap(free) {
-		free <- pieces.Get().(*piece)
-	}
-	cut, order := make(chan *piece, cap(free)), make(chan *piece, cap(free)) // the same pieces: to check, and to join
-	var running sync.WaitGroup
-	defer func() {
-		cancel()
-		running.Wait()
-		for len(free) > 0 {
-			(<-free).release()
-		}
-	}()
-	running.Go(func() {
-		defer close(order)
-		defer close(cut)
-		c := cutter{j: v.j, seq: v.from, to: v.to}
-		for more := true; more; {
-			select {
-			case <-ctx.Done():
-				return
-			case p := <-free:
-				more = c.next(p)
-				p.checked = make(chan struct{})
-				cut <- p
-				order <- p
-			}
-		}
-	})
-	for range o.Workers {
-		running.Go(func() {
-			c := checker{lineage: v.j.lineage}
-			for p := range cut {
-				if ctx.Err() == nil {
-					c.check(p)
-				}
-				close(p.checked)
-			}
-		})
-	}
-	for p := range order {
-		<-p.checked
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := v.join(ctx, p); err != nil {
-			return err
-		}
-		if o.Progress != nil {
+	c := cutter{j: v.j, seq: v.from, to: v.to}
+	worker := func() func(*piece) { return (&checker{lineage: v.j.lineage}).check }
+	return c.run(ctx, o.Workers, worker, func(p *piece) error {
+		err := v.join(ctx, p)
+		if err == nil && o.Progress != nil {
 			o.Progress(v.found)
 		}
-		free <- p
-	}
-	return ctx.Err()
+		return err
+	})
 }
 
 // join takes in the events of a piece that follows the last one.

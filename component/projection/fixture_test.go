@@ -53,24 +53,14 @@ func book(l *ledger, e projection.Event) error {
 func expect(t testing.TB, j *journal.Journal, seq uint64) ledger {
 	t.Helper()
 	var l ledger
-	for after := uint64(0); after < seq; {
-		last, err := j.Scan(context.Background(), after, 1<<20, func(n uint64, envelope []byte) error {
-			if n > seq {
-				return errDone
-			}
-			ev, err := codec.DecodeEnvelope(envelope)
-			if err != nil {
-				return err
-			}
-			return book(&l, projection.Event{Event: ev})
-		})
-		if err != nil && !errors.Is(err, errDone) {
-			t.Fatal(err)
+	_, err := j.Replay(context.Background(), 0, func(ev *causal.Event) error {
+		if ev.Seq > seq {
+			return errDone
 		}
-		after = max(last, after+1)
-		if errors.Is(err, errDone) {
-			break
-		}
+		return book(&l, projection.Event{Event: *ev})
+	})
+	if err != nil && !errors.Is(err, errDone) {
+		t.Fatal(err)
 	}
 	return l
 }

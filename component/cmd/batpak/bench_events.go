@@ -105,6 +105,9 @@ func (r *ring) enterHash() {
 	}})
 }
 
+// scanBytes is how much of the log is read between looks at how far it came.
+const scanBytes = 4 << 20
+
 // publish puts the journal's envelopes into a stream.
 func (e *generated) publish(nc *nats.Conn, done func()) error {
 	ctx := e.ring.ctx

@@ -34,7 +34,7 @@ func TestGenerate(t *testing.T) {
 		subjects := make(map[string]bool)
 		for ev, err := range j.Events(context.Background(), codec.Selection{}) {
 			if err == nil {
-				err = f.add(ev.Envelope)
+				err = f.add(&ev)
 			}
 			if err != nil {
 				return err

@@ -179,7 +179,6 @@ type amount struct {
 // fold adds up the numbers in payloads.
 type fold struct {
 	registry codec.Registry
-	event    causal.Event
 	events   uint64
 	cents    uint64
 }
@@ -190,13 +189,10 @@ func newFold() (*fold, error) {
 	return f, codec.Register[amount](&f.registry, benchKind, 0)
 }
 
-// add folds the event with this envelope.
-func (f *fold) add(envelope []byte) error {
-	if err := codec.DecodeEnvelopeInto(envelope, &f.event); err != nil {
-		return err
-	}
-	f.event.Kind = benchKind
-	n, err := codec.Decode[amount](&f.registry, &f.event, f.event.Data)
+// add folds an event, and changes its kind.
+func (f *fold) add(ev *causal.Event) error {
+	ev.Kind = benchKind
+	n, err := codec.Decode[amount](&f.registry, ev, ev.Data)
 	f.cents += n.Cents
 	f.events++
 	return err
@@ -210,16 +206,13 @@ func (f *fold) check(p plot) error {
 	return nil
 }
 
-// scanBytes is how much of the log is read between looks at how far it came.
-const scanBytes = 4 << 20
-
 // replay folds the journal.
 func (m *measuring) replay(ctx context.Context, j *journal.Journal) error {
 	f, err := newFold()
-	for after := uint64(0); err == nil && after < j.Visible(); {
-		after, err = j.Scan(ctx, after, scanBytes, func(_ uint64, envelope []byte) error { return f.add(envelope) })
-	}
 	if err != nil {
+		return err
+	}
+	if _, err := j.Replay(ctx, 0, f.add); err != nil {
 		return err
 	}
 	return f.check(m.plot)
@@ -252,9 +245,13 @@ func (m *measuring) consume(ctx context.Context) error {
 		return err
 	}
 	ended := make(chan error, 1)
+	var ev causal.Event
 	// The handler runs in one goroutine, which Stop ends.
 	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
-		err := f.add(msg.Data())
+		err := codec.DecodeEnvelopeInto(msg.Data(), &ev)
+		if err == nil {
+			err = f.add(&ev)
+		}
 		if err != nil || f.events == m.plot.events {
 			select {
 			case ended <- err:
