@@ -363,11 +363,11 @@ func TestARottenSignatureProvesNothing(t *testing.T) {
 func TestExploreSignedJournal(t *testing.T) {
 	o := explored
 	o.Signer, _ = signer(t, 1)
-	steps := 12
+	steps, options := 12, faulttest.Options{Recover: 400, RecoverKills: 60, Schedules: 1}
 	if underRace {
-		steps = 5
+		steps, options.Recover, options.RecoverKills = 4, 60, 10
 	}
-	r := faulttest.Explore(t, exploredWith(o, faultfs.POSIX, steps), faulttest.Options{Recover: 400, RecoverKills: 60, Schedules: 1})
+	r := faulttest.Explore(t, exploredWith(o, faultfs.POSIX, steps), options)
 	t.Logf("%s%v", r, r.Elapsed)
 	if !r.Stopped && !r.Complete() {
 		t.Error("not every operation was made to fail and crashed at")
