@@ -125,7 +125,7 @@ func (d *envelopeReader) event(ev, old *causal.Event) {
 		d.key = "prev"
 		d.fail(d.off, "must be there, unless the version is 1")
 	}
-	sealed := d.has(keyEnc)
+	sealed := d.err == nil && d.has(keyEnc)
 	if sealed && d.bare {
 		d.enc(&causal.Enc{})
 	} else if sealed {

@@ -86,7 +86,8 @@ func (h *KeptHead) Save(path string) error {
 
 // ExtendHead reads the events behind a head up to a sequence, and moves the head on to it. The zero KeptHead is
 // that of no events, in whatever journal. Step, which may be nil, is called for each event. Errors match ErrRewritten
-// when events are missing or of another journal, and are otherwise those of Read; then the head is not to be used.
+// when events are missing or of another journal, and are otherwise those of Read; then the head is not to be used. A node
+// can make events up for as long as it is asked, so bound ctx where seq is only its word.
 func (c *Client) ExtendHead(ctx context.Context, h *KeptHead, seq uint64, step func()) error {
 	if h.Seq() >= seq {
 		return nil
@@ -140,17 +141,28 @@ func (c *Client) CheckHead(ctx context.Context, h *KeptHead, step func()) error 
 	return err
 }
 
-// each reads the events behind a sequence up to another one, without gaps.
+// each reads the events behind a sequence up to another one, without gaps, or up to where the node has no more.
 func (c *Client) each(ctx context.Context, after, until uint64, visit func(*causal.Event) error) error {
-	for ev, err := range c.Read(ctx, codec.Selection{After: after, Until: until, Limit: codec.MaxLimit}) {
-		if err != nil {
+	for after < until {
+		sel := codec.Selection{After: after, Until: until, Limit: codec.MaxLimit}
+		var reply codec.ReadReply
+		if err := c.ask(ctx, "read", &sel, &reply); err != nil {
 			return err
 		}
-		if after++; ev.Seq != after {
-			return rewritten(after, ev.Seq, "event %d follows event %d", ev.Seq, after-1)
+		for _, envelope := range reply.Events {
+			ev, err := eventOf(envelope, &sel)
+			if err != nil {
+				return err
+			}
+			if after++; ev.Seq != after {
+				return rewritten(after, ev.Seq, "event %d follows event %d", ev.Seq, after-1)
+			}
+			if err := visit(&ev); err != nil {
+				return err
+			}
 		}
-		if err := visit(&ev); err != nil {
-			return err
+		if len(reply.Events) == 0 { // every event is wanted, so none is left
+			return nil
 		}
 	}
 	return nil

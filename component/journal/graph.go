@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"batpak/causal"
@@ -136,38 +135,40 @@ func (v *visitor) around(ev *causal.Event) error {
 
 // effects takes what follows from the event with this sequence and id.
 func (v *visitor) effects(seq uint64, id causal.EventID) error {
-	term := causeTerm(id)
+	c := cursor{term: causeTerm(id)}
 	for seq < v.visible {
 		s, x, err := v.j.segmentOf(seq + 1)
 		if err != nil {
 			return v.j.readable(err)
 		}
 		last := min(v.visible, s.first+uint64(x.count())-1)
-		positions, err := x.positions(nil, term, uint32(seq+1-s.first), math.MaxInt)
-		if err != nil {
-			return v.j.readable(err)
-		}
-		for _, pos := range positions {
-			at := s.first + uint64(pos)
-			if at > last {
-				break
+		for c.from, c.all = uint32(seq+1-s.first), false; !c.all; {
+			if err := c.read(x); err != nil {
+				return v.j.readable(err)
 			}
-			if v.seqs[at] {
-				continue
+			for _, pos := range c.list {
+				at := s.first + uint64(pos)
+				if at > last {
+					c.all = true
+					break
+				}
+				if v.seqs[at] {
+					continue
+				}
+				effect, err := v.j.GetSeq(at)
+				if err != nil {
+					return err
+				}
+				if !names(effect.Causes, id, effect.Lineage) { // another id may have its term
+					continue
+				}
+				if !v.add(&effect) {
+					return nil
+				}
 			}
-			effect, err := v.j.GetSeq(at)
-			if err != nil {
+			if err := v.ctx.Err(); err != nil {
 				return err
 			}
-			if !names(effect.Causes, id, effect.Lineage) { // another id may have its term
-				continue
-			}
-			if !v.add(&effect) {
-				return nil
-			}
-		}
-		if err := v.ctx.Err(); err != nil {
-			return err
 		}
 		seq = last
 	}

@@ -19,7 +19,8 @@ import (
 //
 // An error of visit ends it and is returned as it is. Bytes that are not what was written are a *DamageError, and
 // an envelope that is not one, or of another event, is too: visit has got every event before that. When ctx ends, no
-// event is visited any more, and its error is returned. Of a closed journal it is ErrClosed.
+// event is visited any more, and its error is returned. When there is something to visit, that of a closed journal is
+// ErrClosed.
 //
 // It takes memory for two pieces of the log more than there are cores: 128 KiB each, or the largest event, and
 // about as much again for what is decoded of it, or twice as much when events are very small. The first pieces are
