@@ -147,6 +147,18 @@ func TestFirstVersionAloneHasNoPrev(t *testing.T) {
 	}
 }
 
+// What is wrong with prev is told of prev, sealed or not.
+func TestAMissingPrevIsNamed(t *testing.T) {
+	h := causal.Header{
+		Lineage: causal.Lineage{1}, ID: causal.EventID{2}, Seq: 5, Coordinate: causal.Coordinate{Scope: "s", Entity: "e"},
+		Version: 2, Kind: 0x1001, Time: causal.HLC{Millis: 7}, Enc: &causal.Enc{Key: [16]byte{3}},
+	}
+	var wrong *codec.Error
+	if _, err := codec.DecodeEnvelope(codec.AppendEnvelope(nil, &h, make([]byte, 40))); !errors.As(err, &wrong) || wrong.Key != "prev" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestHostileEnvelopesAreBoundedInMemory(t *testing.T) {
 	for _, b := range [][]byte{
 		join(change("causes", "\xdd\x00\x01\x86\xa0")), join(change("meta", "\xdf\x00\x00\x86\xa0")), join(change("gates", "\xdd\x00\x01\x86\xa0")),

@@ -17,6 +17,8 @@ import (
 	"batpak/causal"
 	"batpak/codec"
 	"batpak/component"
+
+	"github.com/nats-io/nats.go"
 )
 
 func headsOften(c *component.Config) { c.Heads = 5 * time.Millisecond }
@@ -562,4 +564,49 @@ func TestAWitnessWaitsForANodeThatIsAway(t *testing.T) {
 	b.open(t)
 	b.number(t, 2, 2)
 	f.until(t, 4)
+}
+
+// A node that leaves events out, or says that there is more and gives nothing, has no history to extend a head with.
+func TestAHeadTakesNoHistoryWithGaps(t *testing.T) {
+	b := serveAlone(t, noOnward)
+	b.number(t, 1, 3)
+	var events [][]byte
+	for ev, err := range b.client.Read(soon(t), codec.Selection{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, ev.Envelope)
+	}
+	for what, pages := range map[string]func(sel *codec.Selection) *codec.ReadReply{
+		"nothing": func(sel *codec.Selection) *codec.ReadReply {
+			return &codec.ReadReply{Next: sel.After + 1, Head: 1 << 62, More: true}
+		},
+		"one left out": func(*codec.Selection) *codec.ReadReply {
+			return &codec.ReadReply{Events: [][]byte{events[0], events[2]}, Next: 3, Head: 3}
+		},
+		"the first": func(*codec.Selection) *codec.ReadReply { return &codec.ReadReply{Events: events[1:], Next: 3, Head: 3} },
+	} {
+		asked := 0
+		sub := must(b.nc.Subscribe("batpak.liar.read", func(m *nats.Msg) {
+			asked++
+			var sel codec.Selection
+			if err := codec.Unmarshal(m.Data, codec.Msgpack, &sel); err != nil {
+				t.Error(err)
+			}
+			if err := m.Respond(must(codec.Marshal(nil, codec.Msgpack, pages(&sel)))(t)); err != nil {
+				t.Error(err)
+			}
+		}))(t)
+		c := must(component.NewClient(b.nc, component.ClientOptions{Journal: "liar"}))(t)
+		var head component.KeptHead
+		if err := c.ExtendHead(soon(t), &head, 3, nil); !errors.Is(err, component.ErrRewritten) || asked != 1 {
+			t.Errorf("%s: %v, asked %d times", what, err, asked)
+		}
+		if err := sub.Drain(); err != nil {
+			t.Fatal(err)
+		}
+		for sub.IsValid() { // what follows asks another
+			time.Sleep(time.Millisecond)
+		}
+	}
 }

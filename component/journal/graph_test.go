@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -281,4 +282,47 @@ func TestAWalkIsTheStreamBackwards(t *testing.T) {
 	if _, err := j.Walk(t.Context(), codec.WalkRequest{ID: causal.EventID{1}}, 1); !errors.Is(err, journal.ErrNotFound) {
 		t.Errorf("unknown: %v", err)
 	}
+}
+
+// A graph of few events reads few of the effects of one that has very many.
+func TestAGraphReadsEffectsAsFarAsItsLimit(t *testing.T) {
+	disk := newDisk(t)
+	o := journal.Options{Name: "wide", SegmentBytes: 8 << 20}
+	j := openFS(t, disk, o)
+	first := mustAppend(t, j, one(event("a", 0)))[0].ID
+	const effects = 60_000
+	for n := 0; n < effects; {
+		b := &journal.Batch{}
+		for range 1000 {
+			e := event("e", uint64(n))
+			e.Causes = []causal.Cause{{ID: first}}
+			b.Events = append(b.Events, e)
+			n++
+		}
+		mustAppend(t, j, b)
+	}
+	if err := j.Close(); err != nil { // from now on the first segments answer from their index files
+		t.Fatal(err)
+	}
+	if j = openFS(t, disk, o); j.Stats().Segments < 2 {
+		t.Fatal("one segment")
+	}
+	ask := func(limit uint64) journal.GraphPage {
+		page, err := j.Graph(t.Context(), codec.GraphRequest{ID: first, Direction: codec.DirectionEffects, Limit: limit, Depth: 1}, 8<<20)
+		if err != nil || len(page.Envelopes) != int(limit) || !page.More {
+			t.Fatalf("limit %d: %d events, more %t, %v", limit, len(page.Envelopes), page.More, err)
+		}
+		return page
+	}
+	ask(1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 20 {
+		ask(2)
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / 20; n > effects {
+		t.Errorf("%d bytes a request", n)
+	}
+	ask(1000) // in more than one piece
 }

@@ -47,11 +47,8 @@ func (j *Journal) load(ctx context.Context) (end tail, err error) {
 		}
 	}
 	if end.next <= from {
-		at := end.end
-		if d, ok := end.broken.(*DamageError); ok {
-			at = d.Offset
-		}
-		return end, j.active().damage(at, end.next, "log ends before event %d, the checkpoint has seen event %d", end.next, from)
+		d := end.stop(j.active())
+		return end, j.active().damage(d.Offset, d.Seq, "%s, and the checkpoint has seen event %d", d.Reason, from)
 	}
 	return end, j.restoreClock()
 }

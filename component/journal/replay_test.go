@@ -243,6 +243,25 @@ func TestReplayStopsAtDamageAsScanDoes(t *testing.T) {
 	}
 }
 
+// A signature is part of what was written.
+func TestReplayFindsARottenSignature(t *testing.T) {
+	t.Parallel()
+	pair, public := signer(t, 1)
+	m := faultfs.NewDisk(faultfs.POSIX).Mount()
+	j := openFS(t, m, journal.Options{Name: "signed", Signer: pair})
+	for n := range 3 {
+		mustAppend(t, j, one(event("a", uint64(n))))
+	}
+	segment := readAll(t, m)[firstSegment]
+	off := bytes.Index(segment, []byte(public)) + 70
+	write(t, m, firstSegment, off, []byte{segment[off] ^ 1})
+	var damage *journal.DamageError
+	if got, last, err := replayed(j, 0); !errors.As(err, &damage) || last != 1 || len(got) != 1 {
+		t.Errorf("last %d, %v", last, err)
+	}
+	write(t, m, firstSegment, off, segment[off:off+1])
+}
+
 // write writes bytes into a file.
 func write(tb testing.TB, fsys faultfs.FS, name string, off int, b []byte) {
 	tb.Helper()

@@ -83,6 +83,14 @@ type tail struct {
 	broken error  // why reading stopped: a *DamageError, or nil when unwritten bytes follow
 }
 
+// stop says where reading stopped, and why.
+func (t *tail) stop(s *segment) *DamageError {
+	if d, ok := t.broken.(*DamageError); ok {
+		return d
+	}
+	return &DamageError{File: s.name, Offset: t.end, Seq: t.next, Reason: "the frames end"}
+}
+
 // scan reads the frames from the segment's start and visits the events of whole batches. It
 // stops where the frames do; what lies behind is for the caller to judge.
 func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, error) {
@@ -106,22 +114,22 @@ func (s *segment) scan(ctx context.Context, visit func(logEvent) error) (tail, e
 		}
 		f, ok := parseFrame(head, s.size-off, s.crc)
 		if !ok {
-			end.broken = s.damage(off, end.next, "not a frame")
+			end.broken = s.damage(off, end.next+uint64(len(pending)), "not a frame")
 			return end, nil
 		}
 		whole, err := t.at(off, frameHeader+int(f.length), end.end)
 		if err != nil {
 			return end, err
 		}
-		switch {
+		switch seq := end.next + uint64(len(pending)); {
 		case frameCRC(whole, s.crc) != f.crc:
-			end.broken = s.damage(off, end.next, "frame checksum mismatch")
+			end.broken = s.damage(off, seq, "frame checksum mismatch")
 			return end, nil
 		case int64(f.synced) > off:
-			end.broken = s.damage(off, end.next, "frame promises what is behind it")
+			end.broken = s.damage(off, seq, "frame promises what is behind it")
 			return end, nil
 		case f.epoch != end.epoch && (f.typ != frameMark || f.epoch < end.epoch):
-			end.broken = s.damage(off, end.next, "frame of epoch %d in epoch %d", f.epoch, end.epoch)
+			end.broken = s.damage(off, seq, "frame of epoch %d in epoch %d", f.epoch, end.epoch)
 			return end, nil
 		}
 		end.synced = max(end.synced, int64(f.synced))
@@ -238,11 +246,8 @@ func (s *segment) judge(ctx context.Context, end tail) (clean bool, err error) {
 			return false, err
 		}
 		if frameCRC(whole, s.crc) == f.crc {
-			at := end.end
-			if d, ok := end.broken.(*DamageError); ok {
-				at = d.Offset
-			}
-			return false, s.damage(at, end.next, "damaged, and the frame at offset %d says it was durable up to %d", off, f.synced)
+			d := end.stop(s)
+			return false, s.damage(d.Offset, d.Seq, "%s, and the frame at offset %d says that it was durable up to %d", d.Reason, off, f.synced)
 		}
 	}
 	return first < 0, nil

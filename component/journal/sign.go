@@ -292,11 +292,13 @@ func (j *Journal) signedGroupOf(seq uint64) (*signedGroup, error) {
 // groupEnd reads on from the event seq, whose frame is at off, to the commit frame of its group. The body of the group's
 // signature frame is nil when there is none.
 func (t *tape) groupEnd(off int64, seq uint64) (c commit, signature []byte, err error) {
-	for c.count == 0 {
-		f, body, next, err := t.frame(off, seq)
+	for at := seq; c.count == 0; {
+		f, body, next, err := t.frame(off, at)
 		switch {
 		case err != nil:
 			return c, nil, err
+		case f.typ == frameEvent:
+			at++
 		case f.typ == frameSign:
 			signature = bytes.Clone(body)
 		case f.typ == frameCommit:

@@ -69,7 +69,8 @@ func (j *Journal) Verify(ctx context.Context, from, to uint64) (Verification, er
 // signatures should be, and that there were any, or more events behind the last one: that takes the signer's key, and a
 // receipt or a head that was kept.
 //
-// What is wrong with the log is a *VerifyError, the first one in order of sequence; other errors mean that it could not be
+// What is wrong with the log is a *VerifyError, the first one in order of sequence, and so is a range that it does not
+// reach the end of; other errors mean that it could not be
 // read, or that ctx has ended. The Verification is then of what was good before.
 //
 // It takes memory for the head of each stream in the range, and for each worker about as much as the largest commit group
@@ -93,6 +94,14 @@ func (j *Journal) VerifyWith(ctx context.Context, o VerifyOptions) (Verification
 			return v.found, finding(v.found.Head, err)
 		}
 		v.found.Hash = ev.Hash
+	}
+	want := o.To
+	if o.From > 1 { // from the first event on is the whole of an empty journal too
+		want = max(o.From, o.To)
+	}
+	if want > v.found.Head {
+		return v.found, &VerifyError{Seq: v.found.Head + 1,
+			Reason: fmt.Sprintf("the journal ends with event %d, before event %d", v.found.Head, want)}
 	}
 	return v.found, nil
 }
@@ -212,6 +221,9 @@ func finding(seq uint64, err error) error {
 	var d *DamageError
 	if !errors.As(err, &d) {
 		return err
+	}
+	if d.Seq > 0 {
+		seq = d.Seq // the one that is damaged of those that were read for it
 	}
 	return &VerifyError{Seq: seq, Reason: strings.TrimPrefix(d.Error(), "journal: "), damage: d}
 }

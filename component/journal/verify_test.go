@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"batpak/causal"
@@ -65,7 +66,7 @@ func TestVerifyFindsTheSameWithAnyNumberOfWorkers(t *testing.T) {
 	// Parts of it are as good as the whole, wherever they begin.
 	var checked, groups uint64
 	for from := uint64(1); from <= want.Head; from += 171 {
-		part, err := j.Verify(ctx, from, from+170)
+		part, err := j.Verify(ctx, from, min(from+170, want.Head))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,6 +74,75 @@ func TestVerifyFindsTheSameWithAnyNumberOfWorkers(t *testing.T) {
 	}
 	if checked != want.Checked || groups != want.Groups {
 		t.Errorf("in parts %d events of %d groups, want %d of %d", checked, groups, want.Checked, want.Groups)
+	}
+}
+
+// A range is not good of which the journal has only a part.
+func TestVerifyMissesEventsBehindTheLast(t *testing.T) {
+	t.Parallel()
+	j := openFS(t, newDisk(t), journal.Options{Name: "short"})
+	for from, to := range map[uint64]uint64{0: 1, 2: 0, 7: 9} {
+		var found *journal.VerifyError
+		if _, err := j.Verify(t.Context(), from, to); !errors.As(err, &found) || found.Seq != 1 {
+			t.Errorf("%d to %d of nothing: %v", from, to, err)
+		}
+	}
+	if _, err := j.Verify(t.Context(), 1, 0); err != nil {
+		t.Error(err)
+	}
+	mustAppend(t, j, one(event("a", 1)))
+	mustAppend(t, j, one(event("a", 2)))
+	var found *journal.VerifyError
+	if v, err := j.Verify(t.Context(), 2, 3); !errors.As(err, &found) || found.Seq != 3 || v.Checked != 1 || v.Head != 2 || v.Hash.IsZero() {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if v, err := j.Verify(t.Context(), 2, 2); err != nil || v.Checked != 1 {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// What is damaged is named, also when it is of a group that reaches into the range, and when an open finds it.
+func TestTheDamagedEventIsNamed(t *testing.T) {
+	t.Parallel()
+	m := faultfs.NewDisk(faultfs.POSIX).Mount()
+	o := journal.Options{Name: "named"}
+	j := openFS(t, m, o)
+	for range 3 {
+		b := &journal.Batch{}
+		for n := range 100 {
+			b.Events = append(b.Events, event(fmt.Sprint("e", n), uint64(n)))
+		}
+		mustAppend(t, j, b)
+	}
+	segment := readAll(t, m)[firstSegment]
+	groups, _ := spans(segment)
+	off := groups[len(groups)-2].ends[49] - 12 // in event 150, the fiftieth of the second batch
+	write(t, m, firstSegment, off, []byte{segment[off] ^ 1})
+	for _, to := range []uint64{110, 0} {
+		var found *journal.VerifyError
+		if _, err := j.Verify(t.Context(), 105, to); !errors.As(err, &found) || found.Seq != 150 {
+			t.Errorf("105 to %d: %v", to, err)
+		}
+	}
+	write(t, m, firstSegment, off, segment[off:off+1])
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, checkpoint := range []bool{true, false} {
+		disk := m.Snapshot()
+		if err := disk.Flip(firstSegment, int64(off), 1); err != nil {
+			t.Fatal(err)
+		}
+		damaged := disk.Mount()
+		if !checkpoint {
+			if err := damaged.Remove("checkpoint"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var damage *journal.DamageError
+		if _, err := journal.Open(t.Context(), damaged, o); !errors.As(err, &damage) || damage.Seq != 150 || !strings.Contains(err.Error(), "frame checksum mismatch") {
+			t.Errorf("checkpoint %t: %v", checkpoint, err)
+		}
 	}
 }
 
