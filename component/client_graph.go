@@ -3,6 +3,7 @@ package component
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"batpak/causal"
@@ -57,8 +58,10 @@ type Graph struct {
 	More   bool           // the graph goes on behind what is here
 }
 
-// Graph returns the events around one: what it follows from, what follows from it, or both. Each edge is checked
-// to be what its effect says. To go on behind what is here, ask again from an event at its border.
+// Graph returns the events around one: what it follows from, what follows from it, or both. The reply is checked
+// against what its events say of their causes: each event is there once, and connected with the first in at most as
+// many steps as were asked for, and the edges are every one between two of them, each from the earlier event to the
+// later. To go on behind what is here, ask again from an event at its border.
 func (c *Client) Graph(ctx context.Context, req codec.GraphRequest) (Graph, error) {
 	var reply codec.GraphReply
 	if err := c.ask(ctx, "graph", &req, &reply); err != nil {
@@ -66,19 +69,88 @@ func (c *Client) Graph(ctx context.Context, req codec.GraphRequest) (Graph, erro
 	}
 	g := Graph{Edges: reply.Edges, More: reply.More}
 	var err error
-	if g.Events, err = eventsFrom(reply.Events, req.ID, req.Max()); err != nil {
+	if g.Events, err = eventsFrom(reply.Events, req.ID, req.Max()); err == nil {
+		err = g.check(&req)
+	}
+	if err != nil {
 		return Graph{}, fmt.Errorf("component: graph: %w", err)
 	}
-	causes := make(map[causal.EventID][]causal.EventID, len(g.Events))
-	for i := range g.Events {
-		causes[g.Events[i].ID] = g.Events[i].Vertex().Causes
+	return g, nil
+}
+
+// check says whether the graph is one that its events say, and an answer to req. Its errors match ErrReply.
+func (g *Graph) check(req *codec.GraphRequest) error {
+	place := places(g.Events)
+	if len(place) < len(g.Events) {
+		return fmt.Errorf("%w: an event is there twice", ErrReply)
 	}
-	for _, e := range g.Edges {
-		if _, there := causes[e.Cause]; !there || !slices.Contains(causes[e.Effect], e.Cause) {
-			return Graph{}, fmt.Errorf("component: graph: %w: %s is not said to be a cause of %s", ErrReply, e.Cause, e.Effect)
+	missing := make(map[codec.Edge]bool) // edges that events say; false when it was found
+	for i := range g.Events {
+		ev := &g.Events[i]
+		for _, id := range ev.Vertex().Causes {
+			at, there := place[id]
+			if !there || g.Events[at].Lineage != ev.Lineage {
+				continue
+			}
+			if seq := g.Events[at].Seq; seq >= ev.Seq {
+				return fmt.Errorf("%w: event %d cannot follow from event %d", ErrReply, ev.Seq, seq)
+			}
+			missing[codec.Edge{Cause: id, Effect: ev.ID}] = true
 		}
 	}
-	return g, nil
+	said := len(missing)
+	for _, e := range g.Edges {
+		if !missing[e] {
+			return fmt.Errorf("%w: %s is not said to be a cause of %s, or for the second time", ErrReply, e.Cause, e.Effect)
+		}
+		missing[e] = false
+	}
+	if len(g.Edges) < said {
+		return fmt.Errorf("%w: %d edges, of %d", ErrReply, len(g.Edges), said)
+	}
+	for i, steps := range g.distances(req.Direction) {
+		if steps == unconnected || steps > req.Steps() {
+			return fmt.Errorf("%w: event %d is not among those that were asked for", ErrReply, g.Events[i].Seq)
+		}
+	}
+	return nil
+}
+
+// unconnected is the distance of an event that the first one does not lead to.
+const unconnected = math.MaxInt
+
+// distances is how many steps each event of a graph is from the first, in a direction.
+func (g *Graph) distances(direction string) []int {
+	place, near := places(g.Events), make([][]int, len(g.Events))
+	for _, e := range g.Edges {
+		cause, effect := place[e.Cause], place[e.Effect]
+		if direction != codec.DirectionEffects {
+			near[effect] = append(near[effect], cause)
+		}
+		if direction != codec.DirectionCauses {
+			near[cause] = append(near[cause], effect)
+		}
+	}
+	steps := slices.Repeat([]int{unconnected}, len(g.Events))
+	steps[0] = 0
+	for queue := []int{0}; len(queue) > 0; queue = queue[1:] {
+		for _, at := range near[queue[0]] {
+			if steps[at] == unconnected {
+				steps[at] = steps[queue[0]] + 1
+				queue = append(queue, at)
+			}
+		}
+	}
+	return steps
+}
+
+// places is where each event is.
+func places(events []causal.Event) map[causal.EventID]int {
+	place := make(map[causal.EventID]int, len(events))
+	for i := range events {
+		place[events[i].ID] = i
+	}
+	return place
 }
 
 // eventsFrom decodes the events of a reply of which the first was asked for by its id.

@@ -179,10 +179,20 @@ func TestClientBelievesNoGraphThatItsEventsDoNotSay(t *testing.T) {
 	liar := must(component.NewClient(b.nc, component.ClientOptions{Journal: "liar"}))(t)
 	tell := liarOn(t, b, "liar")
 	walk := func() error { _, err := liar.Walk(ctx, codec.WalkRequest{ID: ids[2]}); return err }
-	graph := func() error {
-		_, err := liar.Graph(ctx, codec.GraphRequest{ID: ids[2], Direction: codec.DirectionCauses, Limit: 2})
-		return err
+	ask := func(direction string, at int) func() error {
+		return func() error {
+			_, err := liar.Graph(ctx, codec.GraphRequest{ID: ids[at], Direction: direction, Depth: 1, Limit: uint64(at)})
+			return err
+		}
 	}
+	graph := ask(codec.DirectionCauses, 2)
+	edge := func(cause, effect int) codec.Edge { return codec.Edge{Cause: ids[cause], Effect: ids[effect]} }
+	back := [][]byte{envelopes[2], envelopes[1]}
+	moved := must(b.client.Get(ctx, ids[1]))(t)
+	moved.Seq = 9
+	late := codec.AppendEnvelope(nil, &moved.Header, moved.Data)
+	moved.Seq, moved.Lineage = 2, causal.NewLineage()
+	foreign := codec.AppendEnvelope(nil, &moved.Header, moved.Data)
 	for what, tc := range map[string]struct {
 		lie codec.Body
 		ask func() error
@@ -195,16 +205,34 @@ func TestClientBelievesNoGraphThatItsEventsDoNotSay(t *testing.T) {
 		"an unknown end":          {&codec.WalkReply{Events: envelopes[2:3], End: "tired"}, walk},
 		"more than was asked for": {&codec.GraphReply{Events: [][]byte{envelopes[2], envelopes[1], envelopes[0]}}, graph},
 		"not an envelope":         {&codec.GraphReply{Events: [][]byte{{1}}}, graph},
-		"an edge to nowhere":      {&codec.GraphReply{Events: envelopes[2:3], Edges: []codec.Edge{{Cause: ids[1], Effect: ids[2]}}}, graph},
-		"an edge turned around":   {&codec.GraphReply{Events: envelopes[2:4], Edges: []codec.Edge{{Cause: ids[3], Effect: ids[2]}}}, graph},
+		"an edge to nowhere":      {&codec.GraphReply{Events: envelopes[2:3], Edges: []codec.Edge{edge(1, 2)}}, graph},
+		"an edge turned around":   {&codec.GraphReply{Events: back, Edges: []codec.Edge{edge(2, 1)}}, graph},
+		"an edge twice":           {&codec.GraphReply{Events: back, Edges: []codec.Edge{edge(1, 2), edge(1, 2)}}, graph},
+		"an edge left out":        {&codec.GraphReply{Events: back}, graph},
+		"an event twice":          {&codec.GraphReply{Events: [][]byte{envelopes[2], envelopes[2]}}, graph},
+		"an unconnected event":    {&codec.GraphReply{Events: [][]byte{envelopes[2], stranger}}, graph},
+		"an effect":               {&codec.GraphReply{Events: envelopes[2:4], Edges: []codec.Edge{edge(2, 3)}}, graph},
+		"a cause":                 {&codec.GraphReply{Events: back, Edges: []codec.Edge{edge(1, 2)}}, ask(codec.DirectionEffects, 2)},
+		"an event too far away":   {&codec.GraphReply{Events: [][]byte{envelopes[3], envelopes[1], envelopes[0]}, Edges: []codec.Edge{edge(1, 3), edge(0, 1)}}, ask(codec.DirectionCauses, 3)},
+		"a cause that came later": {&codec.GraphReply{Events: [][]byte{envelopes[2], late}, Edges: []codec.Edge{edge(1, 2)}}, graph},
+		"another journal's event": {&codec.GraphReply{Events: [][]byte{envelopes[2], foreign}, Edges: []codec.Edge{edge(1, 2)}}, graph},
 	} {
 		tell(tc.lie)
 		if err := tc.ask(); !errors.Is(err, component.ErrReply) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	tell(&codec.GraphReply{Events: envelopes[2:4], Edges: []codec.Edge{{Cause: ids[2], Effect: ids[3]}}})
-	if err := graph(); err != nil {
-		t.Error(err)
+	for what, tc := range map[string]struct {
+		truth *codec.GraphReply
+		ask   func() error
+	}{
+		codec.DirectionCauses:  {&codec.GraphReply{Events: back, Edges: []codec.Edge{edge(1, 2)}}, graph},
+		codec.DirectionEffects: {&codec.GraphReply{Events: envelopes[2:4], Edges: []codec.Edge{edge(2, 3)}}, ask(codec.DirectionEffects, 2)},
+		codec.DirectionBoth:    {&codec.GraphReply{Events: envelopes[2:4], Edges: []codec.Edge{edge(2, 3)}}, ask(codec.DirectionBoth, 2)},
+	} {
+		tell(tc.truth)
+		if err := tc.ask(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
