@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -47,13 +46,29 @@ func (v *verifying) prove() error {
 	if text, err = v.file("--envelope", p.envelope); err != nil {
 		return err
 	}
-	envelope, err := envelopeOf(text)
-	if err != nil {
-		return fmt.Errorf("--envelope %s: %w", p.envelope, err)
+	envelope, read := text, (*readable)(nil)
+	if isJSON(text) {
+		if read, err = readableOf(text); err != nil {
+			return fmt.Errorf("--envelope %s: %w", p.envelope, err)
+		}
+		envelope = read.envelope
 	}
 	found := codec.VerifyReply{Valid: true, Checked: 1, Head: receipt.Seq, Hash: receipt.Hash}
-	if _, err := codec.VerifyReceipt(&receipt, envelope, p.key); err != nil {
-		found.Valid, found.Checked, found.Reason = false, 0, printable(trim(err))
+	ev, err := codec.VerifyReceipt(&receipt, envelope, p.key)
+	wrong := ""
+	switch {
+	case err != nil:
+		wrong = trim(err)
+	case read != nil:
+		if wrong, err = read.differs(&ev); err != nil {
+			return fmt.Errorf("--envelope %s: %w", p.envelope, err)
+		}
+		if wrong == "" && ev.Enc != nil && len(read.keys["opened"]) > 0 {
+			fmt.Fprintln(v.err, "batpak: what is under \"opened\" is not proved: signed is the payload as it is sealed")
+		}
+	}
+	if wrong != "" {
+		found.Valid, found.Checked, found.Reason = false, 0, printable(wrong)
 	}
 	return v.tell(&found, time.Since(began))
 }
@@ -75,21 +90,4 @@ func (v *verifying) file(flag, name string) ([]byte, error) {
 func isJSON(text []byte) bool {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	return len(text) > 0 && text[0] == '{'
-}
-
-// envelopeOf is the envelope that text is, or that an object of JSON has as the protocol says.
-func envelopeOf(text []byte) ([]byte, error) {
-	if !isJSON(text) {
-		return text, nil
-	}
-	var object struct {
-		Envelope []byte `json:"envelope"`
-	}
-	if err := json.Unmarshal(text, &object); err != nil {
-		return nil, err
-	}
-	if object.Envelope == nil {
-		return nil, errors.New("the object has no envelope")
-	}
-	return object.Envelope, nil
 }

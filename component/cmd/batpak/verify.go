@@ -46,7 +46,10 @@ they say: JSON, one per line, as append --json printed them; a file, or - for st
 
 With --receipt, --envelope and --key, a receipt's proof is checked without any node: that the holder of the
 key has signed that this is the event, as the receipt says. Receipt and envelope are files of JSON, as
-append --json and get --json print them, or of the protocol's MessagePack.
+append --json and get --json print them, or of the protocol's MessagePack. What signature and hash are over is the
+event's own bytes, under the key envelope. Every other key of the event's file has to say what these bytes say, and a
+key that neither get --json nor open --json prints is refused; a file may have the envelope alone. The opened payload
+of a sealed event is not proved: what is signed is the sealed one.
 
 With --since, check that the journal's history goes on from a head that batpak head --save kept: every event up
 to it is the same. It is read whole, and hashed here, so that the node's word does not count. What is printed as
