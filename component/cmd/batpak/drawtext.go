@@ -35,10 +35,11 @@ func drawDOT(out io.Writer, d *drawing) error {
 	return w.Flush()
 }
 
-// drawMermaid writes the graph as a Mermaid flowchart: causes are at the bottom.
+// drawMermaid writes the graph as a Mermaid flowchart: causes are at the bottom. Of what a name may have, %%{ would begin a
+// directive and a backtick Markdown.
 func drawMermaid(out io.Writer, d *drawing) error {
 	w := bufio.NewWriter(out)
-	quote := strings.NewReplacer(`&`, "&amp;", `"`, "&quot;", `<`, "&lt;", `>`, "&gt;", "#", "&num;", "`", "&#96;")
+	quote := strings.NewReplacer(`&`, "&amp;", `"`, "&quot;", `<`, "&lt;", `>`, "&gt;", "#", "&num;", "%", "&percnt;", "`", "&grave;")
 	fmt.Fprint(w, "flowchart BT\n")
 	for i := range d.events {
 		n := &d.events[i]
