@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"batpak/codec"
@@ -27,8 +28,8 @@ func (v *verifying) prove() error {
 	if p.receipt == "-" && p.envelope == "-" {
 		return usage("standard input is for one of --receipt and --envelope")
 	}
-	if !nkeys.IsValidPublicKey(p.key) {
-		return usage("--key %q is not a public nkey", p.key)
+	if err := isPublic("--key", p.key); err != nil {
+		return err
 	}
 	began := time.Now()
 	text, err := v.file("--receipt", p.receipt)
@@ -71,6 +72,17 @@ func (v *verifying) prove() error {
 		found.Valid, found.Checked, found.Reason = false, 0, printable(wrong)
 	}
 	return v.tell(&found, time.Since(began))
+}
+
+// isPublic says whether what a flag has is a public nkey. A seed that is there by mistake is not repeated: it is secret.
+func isPublic(flag, key string) error {
+	switch {
+	case nkeys.IsValidPublicKey(key):
+		return nil
+	case strings.HasPrefix(strings.TrimSpace(key), "S"):
+		return usage("what %s has is not a public nkey, and looks like a seed, which is secret: batpak signer FILE prints the public key of the seed in a file", flag)
+	}
+	return usage("%s %q is not a public nkey", flag, key)
 }
 
 // file reads a whole file, or standard input.

@@ -110,6 +110,25 @@ func TestAReceiptIsProvedWithoutTheNode(t *testing.T) {
 	}
 }
 
+func TestASeedInThePlaceOfAKeyIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "orders.nk")
+	must(t, "", "signer", "--new", path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := strings.TrimSpace(string(text))
+	for _, key := range []string{seed, " " + seed, seed[:len(seed)-1]} {
+		for _, args := range [][]string{{"verify", "--receipt", "r", "--envelope", "e", "--key", key}, {"witness", "--signer", key}, {"--json", "witness", "--signer", key}} {
+			r := batpak(t, "", args...)
+			if r.code != exitUsage || strings.Contains(r.out+r.err, seed[5:20]) || !strings.Contains(r.err, "batpak signer") {
+				t.Errorf("%s: exit code %d, %s%s", args[0], r.code, r.out, r.err)
+			}
+		}
+	}
+}
+
 func TestServeRefusesASeedThatOthersMayRead(t *testing.T) {
 	t.Parallel()
 	seed := filepath.Join(t.TempDir(), "orders.nk")

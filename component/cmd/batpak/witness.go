@@ -11,7 +11,6 @@ import (
 	"batpak/codec"
 	"batpak/component"
 
-	"github.com/nats-io/nkeys"
 	"github.com/spf13/cobra"
 )
 
@@ -35,8 +34,10 @@ For each head the fields are: sequence, time, commitment, signer.`,
 		Example: "  batpak witness --file orders.head --signer NDPK...",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Signer != "" && !nkeys.IsValidPublicKey(o.Signer) {
-				return usage("--signer %q is no public nkey", o.Signer)
+			if o.Signer != "" {
+				if err := isPublic("--signer", o.Signer); err != nil {
+					return err
+				}
 			}
 			nc, client, err := c.client()
 			if err != nil {
