@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// drawDOT writes the graph for Graphviz: causes are at the bottom, events of a stream are of one group.
+// drawDOT writes the graph for Graphviz: causes are at the bottom, events of a stream are of one group. Graphviz reads
+// entities of HTML in every label.
 func drawDOT(out io.Writer, d *drawing) error {
 	w := bufio.NewWriter(out)
-	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, "&amp;")
 	fmt.Fprint(w, "digraph batpak {\n  rankdir=BT\n  node [shape=box style=\"rounded,filled\" fontname=\"sans-serif\" fontsize=10]\n  edge [color=\"#667085\"]\n")
 	for i := range d.events {
 		n := &d.events[i]

@@ -30,3 +30,30 @@ func TestNoNameIsADirectiveOfMermaid(t *testing.T) {
 		t.Errorf("drawn as %s", text)
 	}
 }
+
+func TestNoNameIsAnEntityOfGraphviz(t *testing.T) {
+	t.Parallel()
+	if text := drawnAs(t, named(t, `a&#34; "b" \N`), "dot", false); !strings.Contains(text, `shop/a&amp;#34; \"b\" \\N  v1`) {
+		t.Errorf("drawn as %s", text)
+	}
+}
+
+func TestNoNameTurnsWhatIsShownAround(t *testing.T) {
+	t.Parallel()
+	for _, r := range "\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\x1b\u009b" {
+		name := "a" + string(r) + "b"
+		for _, format := range []string{"text", "svg", "dot", "mermaid"} {
+			if text := drawnAs(t, named(t, name), format, false); strings.ContainsRune(text, r) || !strings.Contains(text, "a\ufffdb") {
+				t.Errorf("%U in %s: %q", r, format, text)
+			}
+		}
+		if got := printable(name); got != "a\ufffdb" {
+			t.Errorf("%U is shown as %q", r, got)
+		}
+	}
+	for _, name := range []string{"Zoë", "日本", "עברית", "a b", "—‘’…", "€", "🙂"} {
+		if got := printable(name); got != name {
+			t.Errorf("%q is shown as %q", name, got)
+		}
+	}
+}
