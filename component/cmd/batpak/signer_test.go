@@ -31,8 +31,8 @@ func TestAReceiptIsProvedWithoutTheNode(t *testing.T) {
 	if !nkeys.IsValidPublicKey(public) || must(t, "", "signer", seed) != public+"\n" {
 		t.Fatalf("public key %q", public)
 	}
-	if r := batpak(t, "", "signer", "--new", seed); r.code != exitFailed || must(t, "", "signer", seed) != public+"\n" {
-		t.Errorf("a seed that is there: exit code %d", r.code)
+	if r := batpak(t, "", "signer", "--new", seed); r.code != exitFailed || !strings.Contains(r.err, "give --new another name") || must(t, "", "signer", seed) != public+"\n" {
+		t.Errorf("a seed that is there: exit code %d, %s", r.code, r.err)
 	}
 	s := serve(t, journalDir(t), "--signer", seed)
 	wantIn(t, s.run("", "status"), "signer\t"+public+"\n")
