@@ -51,8 +51,9 @@
 //   - with --json: one JSON object per line, with the keys of the protocol.
 //
 // Everything else goes to standard error: progress (on a terminal only), logs, questions, and errors,
-// one line each, or one JSON object with --json. Questions are asked on a terminal alone: without one,
-// a command that would have to ask is refused, and says which flag answers.
+// one line each, or one JSON object with --json, whose code is that of a node's refusal, or usage, interrupted or failed.
+// Questions are asked on a terminal alone: without one, a command that would have to ask is refused, and
+// says which flag answers.
 //
 // # Exit codes
 //

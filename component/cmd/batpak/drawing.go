@@ -138,8 +138,7 @@ func (n *drawn) label() string {
 	if n.journal != "" {
 		seq = n.journal + ":" + seq
 	}
-	text := fmt.Sprintf("%s  %s  v%d  %s", seq, printable(streamText(&n.Header)), n.Version, n.Kind)
-	return text + n.remarks()
+	return printable(fmt.Sprintf("%s  %s  v%d  %s", seq, streamText(&n.Header), n.Version, n.Kind)) + n.remarks()
 }
 
 // remarks is what is out of the ordinary.

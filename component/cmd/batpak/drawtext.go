@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// drawDOT writes the graph for Graphviz: causes are at the bottom, events of a stream are of one group.
+// drawDOT writes the graph for Graphviz: causes are at the bottom, events of a stream are of one group. Graphviz reads
+// entities of HTML in every label.
 func drawDOT(out io.Writer, d *drawing) error {
 	w := bufio.NewWriter(out)
-	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, "&amp;")
 	fmt.Fprint(w, "digraph batpak {\n  rankdir=BT\n  node [shape=box style=\"rounded,filled\" fontname=\"sans-serif\" fontsize=10]\n  edge [color=\"#667085\"]\n")
 	for i := range d.events {
 		n := &d.events[i]
@@ -35,10 +36,11 @@ func drawDOT(out io.Writer, d *drawing) error {
 	return w.Flush()
 }
 
-// drawMermaid writes the graph as a Mermaid flowchart: causes are at the bottom.
+// drawMermaid writes the graph as a Mermaid flowchart: causes are at the bottom. Of what a name may have, %%{ would begin a
+// directive and a backtick Markdown.
 func drawMermaid(out io.Writer, d *drawing) error {
 	w := bufio.NewWriter(out)
-	quote := strings.NewReplacer(`&`, "&amp;", `"`, "&quot;", `<`, "&lt;", `>`, "&gt;", "#", "&num;", "`", "&#96;")
+	quote := strings.NewReplacer(`&`, "&amp;", `"`, "&quot;", `<`, "&lt;", `>`, "&gt;", "#", "&num;", "%", "&percnt;", "`", "&grave;")
 	fmt.Fprint(w, "flowchart BT\n")
 	for i := range d.events {
 		n := &d.events[i]

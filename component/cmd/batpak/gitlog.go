@@ -61,6 +61,12 @@ func (r repository) tips(ctx context.Context) ([]string, error) {
 	return tips, nil
 }
 
+// shallow says whether the history of the repository is cut off.
+func (r repository) shallow(ctx context.Context) (bool, error) {
+	out, err := r.git(ctx, "rev-parse", "--is-shallow-repository")
+	return strings.TrimSpace(string(out)) == "true", err
+}
+
 const commitFields = "%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce%x00%ct%x00%B"
 
 // commits returns the commits that the tips lead to, parents first.

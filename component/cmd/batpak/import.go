@@ -55,6 +55,10 @@ What was imported before is left out, so that an import goes on where it was int
 later. Payloads have the names and addresses of authors: import into a journal that seals if they may have to be
 erased. Of a message that is longer, 64 KiB are kept.
 
+A scope has each commit once. Two repositories that share commits, as a fork and what it was forked from, go into two
+scopes: give one of them with --to. Of a shallow clone the commits at the cut have no parents, and keep none when the rest
+is imported later; that is told on standard error.
+
 The git command does the reading. To a pipe the fields of the result are: imported, there before, lanes.`,
 		Example: "  batpak import git . --to code/batpak\n  batpak graph 42 --direction causes",
 		Args:    cobra.ExactArgs(1),
@@ -74,6 +78,9 @@ func (m *gitImport) run(ctx context.Context, client *component.Client, args []st
 		return err
 	}
 	repo := repository(args[0])
+	if err := m.warn(ctx, repo); err != nil {
+		return err
+	}
 	tips, err := repo.tips(ctx)
 	if err != nil {
 		return err
@@ -212,7 +219,7 @@ func (m *gitImport) one(ctx context.Context, a codec.Append) (causal.EventID, er
 		r, err := m.client.Append(ctx, m.at, a)
 		var refusal *component.Error
 		if !errors.As(err, &refusal) || refusal.Code != codec.CodeBusy {
-			return r.ID, err
+			return r.ID, m.advise(a.Key, err)
 		}
 		select {
 		case <-time.After(max(refusal.RetryAfter(), 10*time.Millisecond)):
@@ -220,6 +227,27 @@ func (m *gitImport) one(ctx context.Context, a codec.Append) (causal.EventID, er
 			return r.ID, ctx.Err()
 		}
 	}
+}
+
+// advise adds to a refusal of a commit that its scope has already what can be done.
+func (m *gitImport) advise(commit string, err error) error {
+	var refusal *component.Error
+	if !errors.As(err, &refusal) || refusal.Code != codec.CodeConflict {
+		return err
+	}
+	told := *refusal
+	told.Message += fmt.Sprintf("; the scope %q has commit %s already, of another repository or as another kind: import this one to another scope, with --to",
+		m.at.Scope, commit)
+	return &told
+}
+
+// warn tells what of a repository's history is not there.
+func (m *gitImport) warn(ctx context.Context, repo repository) error {
+	shallow, err := repo.shallow(ctx)
+	if shallow {
+		fmt.Fprintf(m.err, "batpak: %s is a shallow clone: its history is cut off, and the commits at the cut keep no parents (git fetch --unshallow gets the rest)\n", repo)
+	}
+	return err
 }
 
 // event is a commit as it is appended.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -377,5 +378,38 @@ func TestAnEmptyRepositoryAndNone(t *testing.T) {
 		if r := s.try("", strings.Fields(args)...); r.code != exitUsage {
 			t.Errorf("%s: %+v", args, r)
 		}
+	}
+}
+
+func TestASecondRepositoryOfTheSameCommitsGoesToAnotherScope(t *testing.T) {
+	t.Parallel()
+	repo := newGitRepo(t)
+	repo.make(tangle()[:6])
+	s := serve(t, journalDir(t))
+	s.run("", "import", "git", repo.dir, "--to", "git/one")
+	for _, flag := range []string{"--json=false", "--json"} {
+		r := s.try("", "import", "git", repo.dir, "--to", "git/two", flag)
+		if r.code != exitRefused || r.out != "" {
+			t.Errorf("exit code %d, %s", r.code, r.out)
+		}
+		wantIn(t, r.err, "conflict", "by event 1", "has commit ", "another scope, with --to")
+	}
+	if got := s.run("", "import", "git", repo.dir, "--to", "two/two"); got != "6\t0\t2\n" {
+		t.Errorf("to another scope: %q", got)
+	}
+}
+
+func TestAShallowCloneIsTold(t *testing.T) {
+	t.Parallel()
+	repo := newGitRepo(t)
+	repo.make(tangle()[:6])
+	s := serve(t, journalDir(t))
+	clone := filepath.Join(t.TempDir(), "clone")
+	repo.must("", "clone", "-q", "--depth", "1", "file://"+repo.dir, clone)
+	if r := s.try("", "import", "git", clone, "--to", "git/clone"); r.code != exitDone || !strings.HasPrefix(r.out, "1\t0\t") || !strings.Contains(r.err, "is a shallow clone") {
+		t.Errorf("%+v", r)
+	}
+	if r := s.try("", "import", "git", repo.dir, "--to", "whole/clone"); r.code != exitDone || strings.Contains(r.err, "shallow") {
+		t.Errorf("%+v", r)
 	}
 }

@@ -158,9 +158,9 @@ func (im *importing) outcome(o outcome) (goOn bool) {
 	case errors.As(o.err, &refusal), o.line.err != nil:
 		im.refused++
 	}
-	_, text := explain(o.err)
+	code, text := explain(o.err)
 	if im.screen.form == forMachine {
-		if err := im.screen.json([]byte(`{"line":` + number + `,"error":` + string(errorJSON(o.err, text)) + `}`)); err != nil {
+		if err := im.screen.json([]byte(`{"line":` + number + `,"error":` + string(errorJSON(code, o.err, text)) + `}`)); err != nil {
 			im.first = err
 			return false
 		}

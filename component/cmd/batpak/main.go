@@ -77,6 +77,7 @@ Begin with "batpak demo".`,
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	root.SetFlagErrorFunc(flagTrouble)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print one JSON object per line")
 	root.PersistentFlags().BoolVar(&a.noColor, "no-color", false, "no colour on a terminal (also NO_COLOR)")
 	root.AddCommand(

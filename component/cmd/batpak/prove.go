@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"batpak/codec"
@@ -28,8 +28,8 @@ func (v *verifying) prove() error {
 	if p.receipt == "-" && p.envelope == "-" {
 		return usage("standard input is for one of --receipt and --envelope")
 	}
-	if !nkeys.IsValidPublicKey(p.key) {
-		return usage("--key %q is not a public nkey", p.key)
+	if err := isPublic("--key", p.key); err != nil {
+		return err
 	}
 	began := time.Now()
 	text, err := v.file("--receipt", p.receipt)
@@ -47,15 +47,42 @@ func (v *verifying) prove() error {
 	if text, err = v.file("--envelope", p.envelope); err != nil {
 		return err
 	}
-	envelope, err := envelopeOf(text)
-	if err != nil {
-		return fmt.Errorf("--envelope %s: %w", p.envelope, err)
+	envelope, read := text, (*readable)(nil)
+	if isJSON(text) {
+		if read, err = readableOf(text); err != nil {
+			return fmt.Errorf("--envelope %s: %w", p.envelope, err)
+		}
+		envelope = read.envelope
 	}
 	found := codec.VerifyReply{Valid: true, Checked: 1, Head: receipt.Seq, Hash: receipt.Hash}
-	if _, err := codec.VerifyReceipt(&receipt, envelope, p.key); err != nil {
-		found.Valid, found.Checked, found.Reason = false, 0, printable(trim(err))
+	ev, err := codec.VerifyReceipt(&receipt, envelope, p.key)
+	wrong := ""
+	switch {
+	case err != nil:
+		wrong = trim(err)
+	case read != nil:
+		if wrong, err = read.differs(&ev); err != nil {
+			return fmt.Errorf("--envelope %s: %w", p.envelope, err)
+		}
+		if wrong == "" && ev.Enc != nil && len(read.keys["opened"]) > 0 {
+			fmt.Fprintln(v.err, "batpak: what is under \"opened\" is not proved: signed is the payload as it is sealed")
+		}
+	}
+	if wrong != "" {
+		found.Valid, found.Checked, found.Reason = false, 0, printable(wrong)
 	}
 	return v.tell(&found, time.Since(began))
+}
+
+// isPublic says whether what a flag has is a public nkey. A seed that is there by mistake is not repeated: it is secret.
+func isPublic(flag, key string) error {
+	switch {
+	case nkeys.IsValidPublicKey(key):
+		return nil
+	case strings.HasPrefix(strings.TrimSpace(key), "S"):
+		return usage("what %s has is not a public nkey, and looks like a seed, which is secret: batpak signer FILE prints the public key of the seed in a file", flag)
+	}
+	return usage("%s %q is not a public nkey", flag, key)
 }
 
 // file reads a whole file, or standard input.
@@ -75,21 +102,4 @@ func (v *verifying) file(flag, name string) ([]byte, error) {
 func isJSON(text []byte) bool {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	return len(text) > 0 && text[0] == '{'
-}
-
-// envelopeOf is the envelope that text is, or that an object of JSON has as the protocol says.
-func envelopeOf(text []byte) ([]byte, error) {
-	if !isJSON(text) {
-		return text, nil
-	}
-	var object struct {
-		Envelope []byte `json:"envelope"`
-	}
-	if err := json.Unmarshal(text, &object); err != nil {
-		return nil, err
-	}
-	if object.Envelope == nil {
-		return nil, errors.New("the object has no envelope")
-	}
-	return object.Envelope, nil
 }

@@ -230,8 +230,16 @@ func TestVerifyFindsRotInAJournalThatIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	head := filepath.Join(t.TempDir(), "head")
+	s.run("", "head", "--save", head)
 	if _, err := f.WriteAt([]byte("rot"), 4096+24+20); err != nil {
 		t.Fatal(err)
+	}
+	if r := s.try("", "verify", "--since", head); r.code != exitDamaged || !strings.HasPrefix(r.out, "not valid\t0\t0\t\t") || !strings.Contains(r.out, ".seg") || r.err != "" {
+		t.Errorf("since a head: exit code %d: %s%s", r.code, r.out, r.err)
+	}
+	if r := s.try("", "verify", "--since", head, "--json"); r.code != exitDamaged || !strings.HasPrefix(r.out, `{"valid":false,"reason":"`) || !strings.HasSuffix(r.out, `"checked":0}`+"\n") {
+		t.Errorf("since a head: exit code %d: %s%s", r.code, r.out, r.err)
 	}
 	r := s.try("", "verify")
 	if r.code != exitDamaged || !strings.HasPrefix(r.out, "not valid\t0\t") {

@@ -62,21 +62,28 @@ func (v *verifying) extends(ctx context.Context, client *component.Client) error
 	if err != nil {
 		return usage("--since: %w", err)
 	}
+	if head.Journal != v.journal {
+		return usage("--since: %s is a head of journal %q, not of %q", v.since, head.Journal, v.journal)
+	}
 	began := time.Now()
-	found := codec.VerifyReply{Head: head.Seq()}
+	var found codec.VerifyReply
 	bar := v.newProgress(int64(head.Seq()), "verify", "events")
 	defer bar.Finish()
 	err = client.CheckHead(ctx, head, func() {
 		found.Checked++
 		_ = bar.Add(1)
 	})
+	var refusal *component.Error
 	switch {
 	case errors.Is(err, component.ErrRewritten):
 		found.Reason = printable(err.Error())
+	case errors.As(err, &refusal) && refusal.Code == codec.CodeStorage && !refusal.Retry:
+		// To read again will not help: the bytes are damaged. A node whose disk only fails it may be asked again.
+		found.Reason = printable(trim(errors.New(refusal.Message)))
 	case err != nil:
 		return err
 	default:
-		found.Valid, found.Hash = true, head.History.Root()
+		found.Valid, found.Head, found.Hash = true, head.Seq(), head.History.Root()
 	}
 	return v.tell(&found, time.Since(began))
 }

@@ -36,6 +36,12 @@ func TestVerifySinceASavedHead(t *testing.T) {
 			t.Errorf("%s: exit code %d, %s%s", what, r.code, r.out, r.err)
 		}
 	}
+	if r := batpak(t, "", "verify", "--since", head, "--url", other.url, "--json"); strings.Contains(r.out, `"hash"`) || strings.Contains(r.out, "2501") || !strings.Contains(r.out, `"checked":0`) {
+		t.Errorf("what is not known is told: %s%s", r.out, r.err)
+	}
+	if r := batpak(t, "", "verify", "--since", head, "--url", other.url, "--journal", "dd"); r.code != exitUsage || r.out != "" || !strings.Contains(r.err, `is a head of journal "main", not of "dd"`) {
+		t.Errorf("of another name: exit code %d, %s%s", r.code, r.out, r.err)
+	}
 	if again, err := os.ReadFile(head); err != nil || string(again) != string(kept) {
 		t.Errorf("the file was changed: %v", err)
 	}

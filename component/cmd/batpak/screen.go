@@ -96,17 +96,29 @@ func (s *screen) paint(st style, text string) string {
 	return "\x1b[" + string(st) + "m" + text + "\x1b[0m"
 }
 
-// printable makes text harmless for a terminal.
+// printable makes text harmless for a terminal and for a picture: what would move the cursor, or have other text be seen
+// than there is, becomes the replacement character.
 func printable(text string) string {
-	if strings.IndexFunc(text, unicode.IsControl) < 0 && utf8.ValidString(text) {
+	if strings.IndexFunc(text, misleads) < 0 && utf8.ValidString(text) {
 		return text
 	}
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if misleads(r) {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, strings.ToValidUTF8(text, string(unicode.ReplacementChar)))
+}
+
+// misleads says whether a character controls a terminal, turns the direction of text, breaks its line, or is not seen.
+func misleads(r rune) bool {
+	switch {
+	case unicode.IsControl(r):
+		return true
+	case r < 0x061c:
+		return false
+	}
+	return r == 0x061c || r >= 0x200b && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0xfeff
 }
 
 // object writes names and values as one JSON object.

@@ -70,6 +70,9 @@ func newSeed(path string) error {
 	}
 	defer clear(seed)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already and is left as it is: give --new another name", path)
+	}
 	if err != nil {
 		return err
 	}

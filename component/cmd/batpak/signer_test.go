@@ -31,8 +31,8 @@ func TestAReceiptIsProvedWithoutTheNode(t *testing.T) {
 	if !nkeys.IsValidPublicKey(public) || must(t, "", "signer", seed) != public+"\n" {
 		t.Fatalf("public key %q", public)
 	}
-	if r := batpak(t, "", "signer", "--new", seed); r.code != exitFailed || must(t, "", "signer", seed) != public+"\n" {
-		t.Errorf("a seed that is there: exit code %d", r.code)
+	if r := batpak(t, "", "signer", "--new", seed); r.code != exitFailed || !strings.Contains(r.err, "give --new another name") || must(t, "", "signer", seed) != public+"\n" {
+		t.Errorf("a seed that is there: exit code %d, %s", r.code, r.err)
 	}
 	s := serve(t, journalDir(t), "--signer", seed)
 	wantIn(t, s.run("", "status"), "signer\t"+public+"\n")
@@ -106,6 +106,25 @@ func TestAReceiptIsProvedWithoutTheNode(t *testing.T) {
 	} {
 		if r := batpak(t, "", append([]string{"verify"}, args...)...); r.code != exitUsage {
 			t.Errorf("%s: exit code %d, %s", what, r.code, r.err)
+		}
+	}
+}
+
+func TestASeedInThePlaceOfAKeyIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "orders.nk")
+	must(t, "", "signer", "--new", path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := strings.TrimSpace(string(text))
+	for _, key := range []string{seed, " " + seed, seed[:len(seed)-1]} {
+		for _, args := range [][]string{{"verify", "--receipt", "r", "--envelope", "e", "--key", key}, {"witness", "--signer", key}, {"--json", "witness", "--signer", key}} {
+			r := batpak(t, "", args...)
+			if r.code != exitUsage || strings.Contains(r.out+r.err, seed[5:20]) || !strings.Contains(r.err, "batpak signer") {
+				t.Errorf("%s: exit code %d, %s%s", args[0], r.code, r.out, r.err)
+			}
 		}
 	}
 }

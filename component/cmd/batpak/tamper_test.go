@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -79,7 +80,7 @@ func TestVerifyNamesTheFirstEventThatWasRewritten(t *testing.T) {
 			t.Helper()
 			r := batpak(t, "", append(args, "--json")...)
 			reply = codec.VerifyReply{}
-			if err := codec.Unmarshal([]byte(r.out), codec.JSON, &reply); err != nil || r.code != code || reply.Valid != (code == exitDone) {
+			if err := json.Unmarshal([]byte(r.out), &reply); err != nil || r.code != code || reply.Valid != (code == exitDone) {
 				t.Fatalf("%s: exit code %d, %s%s", what, r.code, r.out, r.err)
 			}
 			return reply

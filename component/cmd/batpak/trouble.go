@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -16,6 +17,7 @@ import (
 	"batpak/keystore/vault"
 
 	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
 )
 
 // Exit codes.
@@ -77,16 +79,22 @@ func (a *app) report(err error) int {
 		text += "\nSee batpak --help, or batpak COMMAND --help."
 	}
 	if a.json {
-		fmt.Fprintf(a.err, "%s\n", errorJSON(err, text))
+		fmt.Fprintf(a.err, "%s\n", errorJSON(code, err, text))
 		return code
 	}
 	fmt.Fprintf(a.err, "batpak: %s\n", text)
 	return code
 }
 
-// errorJSON is an error as the protocol has it; one that is not a node's has the code "failed".
-func errorJSON(err error, text string) []byte {
+// errorJSON is an error as the protocol has it; one that is not a node's has a code of the program's own.
+func errorJSON(code int, err error, text string) []byte {
 	body := codec.ErrorReply{Code: "failed", Message: text}
+	switch code {
+	case exitUsage:
+		body.Code = "usage"
+	case exitInterrupted:
+		body.Code = "interrupted"
+	}
 	var refusal *component.Error
 	if errors.As(err, &refusal) {
 		body = codec.ErrorReply{Code: refusal.Code, Message: refusal.Message, Retry: refusal.Retry, Gate: refusal.Gate, Details: refusal.Details}
@@ -96,6 +104,24 @@ func errorJSON(err error, text string) []byte {
 		out, _ = codec.Marshal(nil, codec.JSON, &codec.ErrorReply{Code: body.Code, Message: body.Message})
 	}
 	return out
+}
+
+// flagTrouble says in words what is wrong with the value of a flag.
+func flagTrouble(_ *cobra.Command, err error) error {
+	var number *strconv.NumError
+	if !errors.As(err, &number) {
+		return err
+	}
+	what := "it is not a number"
+	switch {
+	case errors.Is(number, strconv.ErrRange):
+		what = "it is out of range"
+	case number.Func == "ParseBool":
+		what = "it is neither true nor false"
+	case number.Func == "ParseUint":
+		what = "it is not a number, of 0 or more"
+	}
+	return errors.New(strings.Replace(err.Error(), number.Error(), what, 1))
 }
 
 // explain says what an error is about, and what can be done.

@@ -46,11 +46,14 @@ they say: JSON, one per line, as append --json printed them; a file, or - for st
 
 With --receipt, --envelope and --key, a receipt's proof is checked without any node: that the holder of the
 key has signed that this is the event, as the receipt says. Receipt and envelope are files of JSON, as
-append --json and get --json print them, or of the protocol's MessagePack.
+append --json and get --json print them, or of the protocol's MessagePack. What signature and hash are over is the
+event's own bytes, under the key envelope. Every other key of the event's file has to say what these bytes say, and a
+key that neither get --json nor open --json prints is refused; a file may have the envelope alone. The opened payload
+of a sealed event is not proved: what is signed is the sealed one.
 
 With --since, check that the journal's history goes on from a head that batpak head --save kept: every event up
-to it is the same. It is read whole, and hashed here, so that the node's word does not count. What is printed as
-the hash is the commitment to the history.
+to it is the same. The head has to be one of a journal of this name (--journal). The history is read whole, and hashed
+here, so that the node's word does not count. What is printed as the hash is the commitment to the history.
 
 With --dir a journal is checked that is not being served, on all cores. As every opening of a journal does, this
 finishes first what a crash has interrupted. What opening finds damaged is told as what is wrong, too. When its payload keys are wrapped, --keys-wrap says by
@@ -59,7 +62,8 @@ what, as for serve.
 What is found is printed: whether the journal is valid, how many events were checked, the last one's
 sequence and hash, and the reason when it is not valid: it names the first event that is not what it
 should be. To a pipe these are the fields of one line. To a terminal, and with --json, there is also how much
-of the log was read, and how many of the events are signed, by whom. The exit code is 4 when it is not valid.`,
+of the log was read, and how many of the events are signed, by whom; and what is not known of a journal that is not
+valid, its head or its hash, is left out. The exit code is 4 when it is not valid.`,
 		Example: "  batpak verify\n  batpak verify --dir /var/lib/batpak\n  batpak append --json ... | batpak verify --receipts -\n  batpak verify --receipt receipt.json --envelope event.json --key NDPK...",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -307,6 +311,24 @@ func signed(found *codec.VerifyReply) string {
 	return printable(fmt.Sprintf("%s of %s by %s", grouped(found.Signed), grouped(found.Checked), strings.Join(found.Signers, ", ")))
 }
 
+// notValid is a finding as names and values, without a head and a hash that nobody knows.
+func notValid(found *codec.VerifyReply) []any {
+	object := []any{"valid", false, "reason", found.Reason, "checked", found.Checked}
+	if found.Head > 0 {
+		object = append(object, "head", found.Head)
+	}
+	if !found.Hash.IsZero() {
+		object = append(object, "hash", found.Hash)
+	}
+	if found.Bytes > 0 {
+		object = append(object, "bytes", found.Bytes)
+	}
+	if found.Signed > 0 {
+		object = append(object, "signed", found.Signed, "signers", found.Signers)
+	}
+	return object
+}
+
 func (v *verifying) show(found *codec.VerifyReply, took time.Duration) error {
 	hash := func(h causal.Hash) string {
 		if h.IsZero() {
@@ -318,16 +340,23 @@ func (v *verifying) show(found *codec.VerifyReply, took time.Duration) error {
 	if !found.Valid {
 		word, look = "not valid", red
 	}
-	switch v.screen.form {
-	case forMachine:
+	switch {
+	case v.screen.form == forMachine && !found.Valid:
+		return v.screen.object(notValid(found)...)
+	case v.screen.form == forMachine:
 		return v.screen.body(found)
-	case forPipe:
+	case v.screen.form == forPipe:
 		return v.screen.table(column{}, column{}, column{}, column{}, column{}).row(word,
 			strconv.FormatUint(found.Checked, 10), strconv.FormatUint(found.Head, 10), hash(found.Hash), found.Reason)
 	}
 	list := []pair{
 		{"journal", word, look}, {"checked", checked(found, took), plain},
-		{"head", grouped(found.Head), plain}, {"hash", hash(found.Hash), dim},
+	}
+	if found.Valid || found.Head > 0 {
+		list = append(list, pair{"head", grouped(found.Head), plain})
+	}
+	if found.Valid || !found.Hash.IsZero() {
+		list = append(list, pair{"hash", hash(found.Hash), dim})
 	}
 	if found.Bytes > 0 {
 		list = slices.Insert(list, 2, pair{"signed", signed(found), plain})

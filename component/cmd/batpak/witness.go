@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +15,6 @@ import (
 	"batpak/codec"
 	"batpak/component"
 
-	"github.com/nats-io/nkeys"
 	"github.com/spf13/cobra"
 )
 
@@ -29,14 +32,23 @@ and the exit code is 4; so it is when a head is not signed as it should be.
 
 With --file the last head is kept in a file, and the next witness goes on from it. It is the file of batpak head --save
 and batpak verify --since. An event that was changed while every head stays as it was is found by the latter alone,
-which reads all events again.
+which reads all events again. The folder of the file has to be there, and be one to make files in.
+
+That no node answers at the beginning is told on standard error; its heads are waited for.
 
 For each head the fields are: sequence, time, commitment, signer.`,
 		Example: "  batpak witness --file orders.head --signer NDPK...",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Signer != "" && !nkeys.IsValidPublicKey(o.Signer) {
-				return usage("--signer %q is no public nkey", o.Signer)
+			if o.Signer != "" {
+				if err := isPublic("--signer", o.Signer); err != nil {
+					return err
+				}
+			}
+			if o.File != "" {
+				if err := isForFiles(filepath.Dir(o.File)); err != nil {
+					return usage("--file %s: %w", o.File, err)
+				}
 			}
 			nc, client, err := c.client()
 			if err != nil {
@@ -71,6 +83,12 @@ func (a *app) witness(ctx context.Context, client *component.Client, o component
 	if err != nil {
 		return usage("--file: %w", err)
 	}
+	if w.Kept() == nil { // else following begins with that question
+		if _, err := client.Status(ctx); err != nil && ctx.Err() == nil {
+			_, text := explain(err)
+			fmt.Fprintf(a.err, "batpak: %s (heads are waited for)\n", text)
+		}
+	}
 	err = w.Follow(ctx)
 	switch {
 	case shown != nil:
@@ -79,6 +97,19 @@ func (a *app) witness(ctx context.Context, client *component.Client, o component
 		return &plainError{exitDamaged, printable(strings.TrimPrefix(trim(err), "codec: ")), err}
 	}
 	return err
+}
+
+// isForFiles says why a file cannot be made in a folder, nil when one can.
+func isForFiles(folder string) error {
+	f, err := os.CreateTemp(folder, ".batpak-*")
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func (a *app) showHead(t *table, h *codec.PublishedHead) error {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,5 +88,64 @@ func TestWitnessFollowsAndTells(t *testing.T) {
 	}
 	if r := batpak(t, "", "serve", "--dir", dir, "--heads", "-1s"); r.code != exitUsage {
 		t.Errorf("heads more often than always: exit code %d, %s", r.code, r.err)
+	}
+}
+
+func TestWitnessNeedsAFolderForItsFile(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for name, want := range map[string]string{
+		filepath.Join(folder, "none", "head"):   "no such file or directory",
+		filepath.Join(write(t, "text"), "head"): "not a directory",
+	} {
+		r := batpak(t, "", "witness", "--file", name, "--url", "nats://127.0.0.1:1")
+		if r.code != exitUsage || !strings.Contains(r.err, want) {
+			t.Errorf("%s: exit code %d, %s", name, r.code, r.err)
+		}
+	}
+	if err := isForFiles(folder); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if os.Getuid() == 0 {
+		return // may write anywhere
+	}
+	if err := os.Chmod(folder, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	if err := isForFiles(folder); err == nil {
+		t.Error("a folder that is read only")
+	}
+}
+
+func TestWitnessTellsOnceThatNoNodeAnswers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, journalDir(t), "--onward", "none")
+	for _, file := range []string{"", filepath.Join(t.TempDir(), "head")} {
+		cmd := command(t, "witness", "--url", s.url, "--journal", "other", "--file", file)
+		said, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewReader(said)
+		line, err := lines.ReadString('\n')
+		if err != nil || !strings.Contains(line, "no node answers") || !strings.Contains(line, "waited for") {
+			t.Errorf("said %q, %v", line, err)
+		}
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		rest, err := io.ReadAll(lines)
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		if err != nil || len(rest) > 0 {
+			t.Errorf("and then %q, %v", rest, err)
+		}
 	}
 }
