@@ -95,11 +95,7 @@ func (j *Journal) VerifyWith(ctx context.Context, o VerifyOptions) (Verification
 		}
 		v.found.Hash = ev.Hash
 	}
-	want := o.To
-	if o.From > 1 { // from the first event on is the whole of an empty journal too
-		want = max(o.From, o.To)
-	}
-	if want > v.found.Head {
+	if want := max(o.To, v.from-1); want > v.found.Head { // behind the last event a range may begin, with nothing in it
 		return v.found, &VerifyError{Seq: v.found.Head + 1,
 			Reason: fmt.Sprintf("the journal ends with event %d, before event %d", v.found.Head, want)}
 	}

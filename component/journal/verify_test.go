@@ -81,13 +81,13 @@ func TestVerifyFindsTheSameWithAnyNumberOfWorkers(t *testing.T) {
 func TestVerifyMissesEventsBehindTheLast(t *testing.T) {
 	t.Parallel()
 	j := openFS(t, newDisk(t), journal.Options{Name: "short"})
-	for from, to := range map[uint64]uint64{0: 1, 2: 0, 7: 9} {
+	for from, to := range map[uint64]uint64{0: 1, 3: 0, 7: 9} {
 		var found *journal.VerifyError
 		if _, err := j.Verify(t.Context(), from, to); !errors.As(err, &found) || found.Seq != 1 {
 			t.Errorf("%d to %d of nothing: %v", from, to, err)
 		}
 	}
-	if _, err := j.Verify(t.Context(), 1, 0); err != nil {
+	if _, err := j.Verify(t.Context(), 1, 0); err != nil { // what may come
 		t.Error(err)
 	}
 	mustAppend(t, j, one(event("a", 1)))

@@ -90,6 +90,14 @@ func TestVerifyNamesTheFirstEventThatWasRewritten(t *testing.T) {
 			t.Errorf("untouched: %+v", reply)
 		}
 
+		for _, args := range [][]string{{"--to", "7"}, {"--from", "8"}, {"--from", "3", "--to", "99"}} {
+			look("behind the last", exitDamaged, append([]string{"verify", "--dir", dir}, args...)...)
+			if !strings.Contains(reply.Reason, "the journal ends with event 6, before event ") {
+				t.Errorf("%v: %+v", args, reply)
+			}
+		}
+		look("what may come", exitDone, "verify", "--dir", dir, "--from", "7")
+
 		// The third event; the fifth is the next of its stream.
 		rewrite(t, dir, "text 3", "text X")
 		look("read", exitDamaged, "verify", "--dir", dir)

@@ -192,6 +192,9 @@ func (v *verifying) span(ctx context.Context, head uint64, check check) error {
 			return err
 		}
 	}
+	if want := max(v.to, from-1); found.Valid && want > head {
+		found.Valid, found.Reason = false, fmt.Sprintf("the journal ends with event %d, before event %d", head, want)
+	}
 	return v.tell(&found, time.Since(began))
 }
 
