@@ -321,7 +321,7 @@ func TestAGraphReadsEffectsAsFarAsItsLimit(t *testing.T) {
 		ask(2)
 	}
 	runtime.ReadMemStats(&after)
-	if n := (after.TotalAlloc - before.TotalAlloc) / 20; n > effects {
+	if n := (after.TotalAlloc - before.TotalAlloc) / 20; n > effects && !underRace { // which drops what pools keep
 		t.Errorf("%d bytes a request", n)
 	}
 	ask(1000) // in more than one piece
