@@ -125,7 +125,7 @@ func (d *envelopeReader) event(ev, old *causal.Event) {
 		d.key = "prev"
 		d.fail(d.off, "must be there, unless the version is 1")
 	}
-	sealed := d.err == nil && d.has(keyEnc)
+	sealed := d.has(keyEnc)
 	if sealed && d.bare {
 		d.enc(&causal.Enc{})
 	} else if sealed {
@@ -196,7 +196,7 @@ func (d *envelopeReader) look() {
 }
 
 func (d *envelopeReader) pass(k *keyword) bool {
-	if d.left == 0 {
+	if d.left == 0 || d.err != nil { // after a failure, what look saw is not there any more
 		return false
 	}
 	d.off += 1 + len(k.name)
