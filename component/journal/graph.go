@@ -152,18 +152,8 @@ func (v *visitor) effects(seq uint64, id causal.EventID) error {
 					c.all = true
 					break
 				}
-				if v.seqs[at] {
-					continue
-				}
-				effect, err := v.j.GetSeq(at)
-				if err != nil {
+				if more, err := v.effect(at, id); !more || err != nil {
 					return err
-				}
-				if !names(effect.Causes, id, effect.Lineage) { // another id may have its term
-					continue
-				}
-				if !v.add(&effect) {
-					return nil
 				}
 			}
 			if err := v.ctx.Err(); err != nil {
@@ -173,6 +163,21 @@ func (v *visitor) effects(seq uint64, id causal.EventID) error {
 		seq = last
 	}
 	return nil
+}
+
+// effect takes the event with a sequence if it follows from the one with this id, and says whether more are wanted.
+func (v *visitor) effect(seq uint64, id causal.EventID) (more bool, err error) {
+	if v.seqs[seq] {
+		return true, nil
+	}
+	ev, err := v.j.GetSeq(seq)
+	if err != nil {
+		return false, err
+	}
+	if !names(ev.Causes, id, ev.Lineage) { // another id may have its term
+		return true, nil
+	}
+	return v.add(&ev), nil
 }
 
 // names says whether an event of the journal of this lineage is among causes.
